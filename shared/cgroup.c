@@ -1,0 +1,254 @@
+/* cgroup.c - コントローラーを探す。約束ごとは cgroup.h に書いてある */
+#define _GNU_SOURCE
+#include "cgroup.h"
+
+#include "ct.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PARENTS_MAX 8
+
+/* 鍵をかけている parent。v2 では、すべてのコントローラーが同じものを使う */
+static struct {
+    char parent[PATH_MAX + 32];
+    char path[PATH_MAX + 64];
+    int fd;
+} locked[PARENTS_MAX];
+
+/* 空白かコンマで区切った list に word があるか */
+static bool has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (; *list != '\0'; list += strspn(list, " ,\n")) {
+        size_t next = strcspn(list, " ,\n");
+        if (next == length && strncmp(list, word, length) == 0)
+            return true;
+        list += next;
+    }
+    return false;
+}
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return false;
+    ssize_t length = read(fd, text, size - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    return length >= 0;
+}
+
+/* この行が controller の階層なら、そのバージョンを返す。違えば 0。v2 には名前を
+ * 書いたマウントがないので、cgroup.controllers を読む */
+static int version_of(const struct mntent *mount, const char *controller)
+{
+    char list[256];
+
+    if (strcmp(mount->mnt_type, "cgroup") == 0)
+        return has_word(mount->mnt_opts, controller) ? 1 : 0;
+    if (strcmp(mount->mnt_type, "cgroup2") == 0 &&
+        read_text(path_of("%s/cgroup.controllers", mount->mnt_dir), list,
+                  sizeof(list)))
+        return has_word(list, controller) ? 2 : 0;
+    return 0;
+}
+
+/* 自分のいる cgroup を path に足す。一番上に書けないユーザーでも、systemd から
+ * 委譲された cgroup の中なら作れる。/proc/PID/cgroup は cgroups(7) */
+static void append_own_cgroup(struct cgroup *group, const char *controller)
+{
+    char line[PATH_MAX];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        char *list = strchr(line, ':') + 1;
+        char *path = strchr(list, ':');
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        if (group->version == 2 ? *list == '\0' : has_word(list, controller)) {
+            size_t used = strlen(group->top);
+            snprintf(group->top + used, sizeof(group->top) - used, "%s", path);
+            break;
+        }
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+static void find_hierarchy(struct cgroup *group, const char *controller)
+{
+    struct mntent *mount;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+
+    group->version = 0;
+    if (mounts == NULL)
+        die("open /proc/self/mounts");
+    while (group->version == 0 && (mount = getmntent(mounts)) != NULL) {
+        group->version = version_of(mount, controller);
+        snprintf(group->top, sizeof(group->top), "%s", mount->mnt_dir);
+    }
+    endmntent(mounts);
+    if (group->version == 0) {
+        errno = ENOENT;
+        die("controller %s", controller);
+    }
+    if (access(group->top, W_OK) == -1 && errno == EACCES)
+        append_own_cgroup(group, controller);
+}
+
+/* fd が今もこの名前で見えているか。鍵を待つあいだに消されると、別のものになる
+ * */
+static bool is_current(int fd, const char *path, struct stat *opened)
+{
+    struct stat named;
+
+    return fstat(fd, opened) == 0 && stat(path, &named) == 0 &&
+           named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
+}
+
+/* parent を作って鍵をかける。誰かが消すのとすれ違ったら、作り直す */
+static int lock_parent(const char *path)
+{
+    struct stat found;
+
+    for (;;) {
+        if (mkdir(path, CGROUP_MODE) == -1 && errno != EEXIST)
+            die("mkdir %s", path);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd == -1 && errno == ENOENT)
+            continue;
+        if (fd == -1)
+            die("open %s", path);
+        if (flock(fd, LOCK_EX) == -1)
+            die("flock %s", path);
+        if (!is_current(fd, path, &found)) {
+            close(fd);
+            continue;
+        }
+        if (found.st_mode & S_ISVTX)
+            return fd;
+        errno = EEXIST;
+        die("mkdir %s", path);
+    }
+}
+
+/* 親が突然死んだコンテナの cgroup を消す。プロセスがいれば rmdir(2) は EBUSY に
+ * なるので、生きているものは消えない。PID を見るのは、無駄な試みを省くため */
+static void remove_stale(int parent, pid_t pid)
+{
+    struct dirent *entry;
+    struct stat found;
+    DIR *dir = fdopendir(dup(parent));
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        pid_t owner = atoi(entry->d_name);
+        if (owner <= 0 || (owner != pid && kill(owner, 0) == 0))
+            continue;
+        if (fstatat(parent, entry->d_name, &found, 0) == 0 &&
+            (found.st_mode & S_ISVTX))
+            unlinkat(parent, entry->d_name, AT_REMOVEDIR);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* 使われていない名前を選ぶ。別の PID 名前空間のランチャーとは、PID が重なること
+ * がある。鍵をかけているので、選んでから作るまでに取られることはない */
+static void choose_name(char *path, const char *parent, pid_t pid)
+{
+    sprintf(path, "%s/%d", parent, pid);
+    for (unsigned n = 2; access(path, F_OK) == 0; n++)
+        sprintf(path, "%s/%d-%u", parent, pid, n);
+}
+
+bool cgroup_find(struct cgroup *group, const char *controller, pid_t pid)
+{
+    size_t i = 0;
+
+    find_hierarchy(group, controller);
+    snprintf(group->parent, sizeof(group->parent), "%s/" STEP_CGROUP,
+             group->top);
+
+    while (i < PARENTS_MAX - 1 && locked[i].fd != 0 &&
+           strcmp(locked[i].parent, group->parent) != 0)
+        i++;
+    bool is_new = locked[i].fd == 0;
+    if (is_new) {
+        strcpy(locked[i].parent, group->parent);
+        locked[i].fd = lock_parent(group->parent);
+        remove_stale(locked[i].fd, pid);
+        choose_name(locked[i].path, group->parent, pid);
+    }
+    strcpy(group->path, locked[i].path);
+    return is_new;
+}
+
+void cgroup_unlock(void)
+{
+    for (size_t i = 0; i < PARENTS_MAX && locked[i].fd != 0; i++) {
+        close(locked[i].fd);
+        locked[i].fd = 0;
+    }
+}
+
+void cgroup_remove(const struct cgroup *group)
+{
+    struct stat found;
+
+    if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
+        rmdir(group->path);
+    int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1)
+        return;
+    if (flock(fd, LOCK_EX) == 0 && is_current(fd, group->parent, &found) &&
+        (found.st_mode & S_ISVTX))
+        rmdir(group->parent);
+    close(fd);
+}
+
+void cgroup_set(const struct cgroup *group, const char *file,
+                const char *format, ...)
+{
+    char wanted[256], actual[256] = "", path[PATH_MAX + 256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(wanted, sizeof(wanted), format, args);
+    va_end(args);
+    snprintf(path, sizeof(path), "%s/%s", group->path, file);
+    write_file(path, "%s", wanted);
+    if (!read_text(path, actual, sizeof(actual)))
+        die("read %s", path);
+    actual[strcspn(actual, "\n")] = '\0';
+    if (strcmp(wanted, actual) == 0)
+        return;
+    errno = EINVAL;
+    die("write %s (%s, not %s)", path, actual, wanted);
+}
+
+void cgroup_inherit(const struct cgroup *group, const char *file)
+{
+    char top[256] = "", value[256] = "";
+    const char *const dirs[] = {group->parent, group->path};
+
+    if (!read_text(path_of("%s/%s", group->top, file), top, sizeof(top)))
+        die("read %s/%s", group->top, file);
+    for (size_t i = 0; i < 2; i++)
+        if (read_text(path_of("%s/%s", dirs[i], file), value, sizeof(value)) &&
+            (value[0] == '\n' || value[0] == '\0'))
+            write_file(path_of("%s/%s", dirs[i], file), "%s", top);
+}

@@ -1,0 +1,437 @@
+/* ct.c - プロセスを作り、待ち、終わらせる道具。約束ごとは ct.h に書いてある */
+#define _GNU_SOURCE
+#include "ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* exec に失敗した理由。PIPE_BUF より小さいので、1 回の write(2) で届く */
+struct exec_failure {
+    int error;
+    enum missing missing;
+    char path[256];
+};
+
+/* このプロセス自身のこと。ランチャーは 1 つのコンテナしか作らない */
+static struct {
+    pid_t child; /* 0 なら、まだ子がいない */
+    bool is_child; /* 自分が子の側か */
+    int killed_by; /* 子が無視したので代わりに SIGKILL したシグナル */
+    sigset_t signals; /* ランチャーが受け取るシグナル */
+    sigset_t caller_mask; /* 呼び出し元のシグナルマスク */
+    struct sigaction caller_sigchld; /* 呼び出し元の SIGCHLD の扱い */
+    bool has_terminal; /* stdin が端末か */
+    bool owns_terminal; /* 始めたとき、前面のプロセスグループだったか */
+    struct termios terminal;
+} self;
+
+/* --- エラー ------------------------------------------------------------- */
+
+/* 子がもう失敗を報告して終わっていれば true。そのとき親が気づいた失敗 (ESRCH な
+ * ど) は結果でしかないので、2 行目を出さない */
+static bool child_failed_first(void)
+{
+    int status;
+
+    if (waitpid(self.child, &status, WNOHANG) != self.child)
+        return false;
+    self.child = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SETUP;
+}
+
+void die(const char *format, ...)
+{
+    int error = errno;
+    char message[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+
+    if (!self.is_child && self.child > 0 && child_failed_first())
+        exit(EXIT_SETUP);
+    dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
+            message, strerror(error));
+    print_hint(message, error);
+
+    /* 子は親の atexit(3) の後始末をしてはならない。_exit(2) */
+    if (self.is_child)
+        _exit(EXIT_SETUP);
+    if (self.child > 0) {
+        kill(self.child, SIGKILL);
+        waitpid(self.child, NULL, 0);
+    }
+    exit(EXIT_SETUP);
+}
+
+/* --- ファイル ------------------------------------------------------------ */
+
+const char *path_of(const char *format, ...)
+{
+    static char path[4096];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(path, sizeof(path), format, args);
+    va_end(args);
+    return path;
+}
+
+void write_file(const char *path, const char *format, ...)
+{
+    char text[4096];
+    va_list args;
+
+    va_start(args, format);
+    int length = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+
+    /* O_CREAT を付けると、ファイルがないときに EACCES という別の話になる */
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        die("open %s", path);
+    if (write(fd, text, length) != length)
+        die("write %s", path);
+    close(fd);
+}
+
+void mount_dir(const char *source, const char *target, const char *type,
+               unsigned long flags, const char *data)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS,
+    };
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int dir = syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how));
+
+    if (here == -1)
+        die("open .");
+    if (dir == -1)
+        die("openat2 %s", target);
+    /* 開いたディレクトリーそのものにマウントするので、すり替える隙がない */
+    if (fchdir(dir) == -1)
+        die("fchdir %s", target);
+    if (mount(source, ".", type, flags, data) == -1)
+        die("mount %s", target);
+    if (fchdir(here) == -1)
+        die("fchdir .");
+    close(dir);
+    close(here);
+}
+
+/* --- 誰が動かしたか ------------------------------------------------------ */
+
+/* sudo が残した環境変数から id を読む。数でなければ、黙って 0 にせず終わる */
+static unsigned long sudo_id(const char *name, unsigned long fallback)
+{
+    const char *text = getenv(name);
+    char *end;
+
+    if (geteuid() != 0 || text == NULL)
+        return fallback;
+    errno = 0;
+    unsigned long id = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || id >= UINT32_MAX)
+        errno = EINVAL;
+    if (errno != 0)
+        die("getenv %s=%s", name, text);
+    return id;
+}
+
+uid_t invoking_uid(void)
+{
+    return sudo_id("SUDO_UID", getuid());
+}
+
+gid_t invoking_gid(void)
+{
+    return sudo_id("SUDO_GID", getgid());
+}
+
+/* --- 準備 ---------------------------------------------------------------- */
+
+void prepare_launcher(void)
+{
+    static const int wanted[] = {
+        SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
+        SIGCHLD, SIGWINCH, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU,
+    };
+
+    /* 0 から 2 が空いていると、このあと開くパイプが stdin などになってしまう */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) == -1)
+            die("open /dev/null");
+
+    sigemptyset(&self.signals);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        sigaddset(&self.signals, wanted[i]);
+    sigset_t blocked = self.signals;
+    sigaddset(&blocked, SIGPIPE); /* gate_open() は EPIPE のほうで知る */
+    if (sigprocmask(SIG_BLOCK, &blocked, &self.caller_mask) == -1)
+        die("sigprocmask");
+
+    /* 呼び出し元が SIGCHLD を無視していると、子の終了ステータスが失われる。
+     * waitpid(2) の NOTES */
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    if (sigaction(SIGCHLD, &standard, &self.caller_sigchld) == -1)
+        die("sigaction SIGCHLD");
+
+    self.has_terminal = tcgetattr(STDIN_FILENO, &self.terminal) == 0;
+    self.owns_terminal =
+        self.has_terminal && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+pid_t clone_child(uint64_t flags)
+{
+    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+
+    return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+void watch_child(pid_t pid)
+{
+    self.child = pid;
+    if (self.has_terminal)
+        dprintf(STDERR_FILENO,
+                "%s: コンテナの PID はホストから見ると %d です\n",
+                program_invocation_short_name, pid);
+}
+
+/* --- 子 ------------------------------------------------------------------ */
+
+void die_with_parent(const struct pipes *pipes)
+{
+    struct pollfd reader = {.fd = pipes->report[1]};
+
+    self.is_child = true;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        die("prctl PR_SET_PDEATHSIG");
+    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
+     * POLLERR になる。getppid(2) は新しい PID 名前空間では 0 しか返さない */
+    if (poll(&reader, 1, 0) == -1)
+        die("poll");
+    if (reader.revents & POLLERR)
+        _exit(EXIT_SETUP);
+}
+
+void gate_wait(const struct pipes *pipes)
+{
+    char go;
+
+    /* 自分が書き込み側を持っていると、親が死んでも EOF が来ない。pipe(7) */
+    close(pipes->gate[1]);
+    ssize_t length = read(pipes->gate[0], &go, 1);
+    if (length == -1)
+        die("read gate");
+    if (length == 0)
+        _exit(EXIT_SETUP);
+    close(pipes->gate[0]);
+}
+
+void gate_open(const struct pipes *pipes)
+{
+    close(pipes->gate[0]);
+    if (write(pipes->gate[1], "", 1) == -1 && errno != EPIPE)
+        die("write gate");
+    close(pipes->gate[1]);
+}
+
+void prepare_exec(const struct pipes *pipes)
+{
+    unsigned int report = pipes->report[1];
+
+    if (sigaction(SIGCHLD, &self.caller_sigchld, NULL) == -1)
+        die("sigaction SIGCHLD");
+    if (sigprocmask(SIG_SETMASK, &self.caller_mask, NULL) == -1)
+        die("sigprocmask");
+    if (report > 3 && close_range(3, report - 1, 0) == -1)
+        die("close_range 3");
+    if (close_range(report + 1, ~0U, 0) == -1)
+        die("close_range %u", report + 1);
+}
+
+void report_exec_failure(const struct pipes *pipes, const char *command)
+{
+    struct exec_failure failure = {.error = errno};
+
+    failure.missing = find_missing(command, failure.path, sizeof(failure.path));
+    /* 親がもういなければ、知らせる相手もいない */
+    if (write(pipes->report[1], &failure, sizeof(failure)) == -1)
+        _exit(EXIT_SETUP);
+    _exit(EXIT_CANNOT_RUN);
+}
+
+/* --- 親: シグナル --------------------------------------------------------- */
+
+/* exec が済むと、CLOEXEC のパイプの書き込み側が閉じる */
+static bool has_executed(const struct pipes *pipes)
+{
+    struct pollfd report = {.fd = pipes->report[0]};
+
+    return poll(&report, 1, 0) == 1 && (report.revents & POLLHUP);
+}
+
+/* /proc/PID/status の SigIgn などの行に、シグナルの印が付いているか。proc(5) */
+static bool status_has(const char *status, const char *field, int signal)
+{
+    const char *line = strstr(status, field);
+
+    return line != NULL &&
+           (strtoull(line + strlen(field), NULL, 16) >> (signal - 1) & 1);
+}
+
+/* 子にとって、そのシグナルが既定の動作のままか。PID 1 はそういうシグナルを捨て
+ * るので、ランチャーが代わりに動作を起こす。pid_namespaces(7) */
+static bool takes_default_action(pid_t pid, int signal,
+                                 const struct pipes *pipes)
+{
+    char status[4096];
+    int fd = open(path_of("/proc/%d/status", pid), O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return false;
+    ssize_t length = read(fd, status, sizeof(status) - 1);
+    close(fd);
+    status[length > 0 ? length : 0] = '\0';
+
+    if (status_has(status, "\nSigIgn:", signal))
+        return false;
+    if (!has_executed(pipes))
+        return !sigismember(&self.caller_mask, signal);
+    return !status_has(status, "\nSigCgt:", signal) &&
+           !status_has(status, "\nSigBlk:", signal);
+}
+
+/* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている */
+static bool already_delivered(pid_t pid, const siginfo_t *info)
+{
+    return info->si_code == SI_KERNEL && getpgid(pid) == getpgrp();
+}
+
+/* 子を止め、自分も止まる。再開したら子も再開する */
+static void stop_together(pid_t pid, int signal)
+{
+    sigset_t one;
+
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    kill(pid, SIGSTOP);
+    raise(signal);
+    sigprocmask(SIG_UNBLOCK, &one, NULL); /* ここで止まる */
+    sigprocmask(SIG_BLOCK, &one, NULL);
+    kill(pid, SIGCONT);
+}
+
+static void pass_on(pid_t pid, const siginfo_t *info, const struct pipes *pipes)
+{
+    int signal = info->si_signo;
+    bool by_default = takes_default_action(pid, signal, pipes);
+
+    if (!already_delivered(pid, info))
+        kill(pid, signal);
+    if (!by_default)
+        return;
+    switch (signal) {
+    case SIGWINCH:
+    case SIGCONT:
+        break;
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+        stop_together(pid, signal);
+        break;
+    default:
+        self.killed_by = signal;
+        kill(pid, SIGKILL);
+    }
+}
+
+static bool is_running(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
+        die("waitid %d", pid);
+    return info.si_pid == 0;
+}
+
+/* コンテナのシェルが残した端末の設定を、始める前に戻す。前面が死んだコンテナの
+ * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。
+ * 別のグループがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
+static void restore_terminal(void)
+{
+    if (!self.owns_terminal)
+        return;
+    pid_t front = tcgetpgrp(STDIN_FILENO);
+    if (front > 0 && kill(-front, 0) == -1 && errno == ESRCH)
+        tcsetpgrp(STDIN_FILENO, getpgrp());
+    if (tcgetpgrp(STDIN_FILENO) == getpgrp())
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &self.terminal);
+}
+
+void forward_signals(pid_t pid, const struct pipes *pipes)
+{
+    siginfo_t info;
+
+    while (is_running(pid)) {
+        if (sigwaitinfo(&self.signals, &info) == -1) {
+            if (errno != EINTR)
+                die("sigwaitinfo");
+        } else if (info.si_signo != SIGCHLD) {
+            pass_on(pid, &info, pipes);
+        }
+    }
+    restore_terminal();
+}
+
+/* --- 親: 終了ステータス --------------------------------------------------- */
+
+static int report_failure(const struct exec_failure *failure,
+                          const char *command)
+{
+    static const char *const what[] = {
+        [MISSING_COMMAND] = "command",
+        [MISSING_INTERPRETER] = "interpreter",
+        [MISSING_LOADER] = "loader",
+    };
+    char message[512];
+
+    dprintf(STDERR_FILENO, "%s: exec %s: %s\n", program_invocation_short_name,
+            command, strerror(failure->error));
+    snprintf(message, sizeof(message), "exec %s %s", what[failure->missing],
+             failure->path);
+    print_hint(message, failure->error);
+    bool found = failure->missing != MISSING_COMMAND;
+    return failure->error == ENOENT && !found ? EXIT_NOT_FOUND
+                                              : EXIT_CANNOT_RUN;
+}
+
+int exit_status(int status, const struct pipes *pipes, const char *command)
+{
+    struct exec_failure failure;
+
+    /* 子は終わっているので、読めなければすぐ EOF になる: exec は成功していた */
+    if (read(pipes->report[0], &failure, sizeof(failure)) == sizeof(failure))
+        return report_failure(&failure, command);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    if (WTERMSIG(status) == SIGKILL && self.killed_by != 0)
+        return 128 + self.killed_by;
+    return 128 + WTERMSIG(status);
+}

@@ -1,0 +1,139 @@
+/*
+ * ct.h - どのステップのレッスンでもないが、どのステップも使う道具
+ *
+ * エラーはすべて die() で終わる。呼び出し側が戻り値を調べる必要があるのは、
+ * そう書いてある関数だけ。
+ */
+#ifndef CT_H
+#define CT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* 終了ステータス。126, 127, 128+n はシェルの決まりに従う。sh(1) */
+#define EXIT_USAGE      2 /* 使い方の誤り */
+#define EXIT_SETUP      125 /* コンテナを用意できず、コマンドは動いていない */
+#define EXIT_CANNOT_RUN 126 /* コマンドはあるが、実行できない */
+#define EXIT_NOT_FOUND  127 /* コマンドが見つからない */
+
+/* parse_options() に渡す、そのステップで使えるオプション */
+#define OPTION_ROOTFS  (1 << 0) /* --rootfs */
+#define OPTION_CAP_ADD (1 << 1) /* --cap-add */
+#define OPTION_LIMITS  (1 << 2) /* --cpus から --no-veth まで */
+
+#define CAP_ADD_MAX 64
+
+/* コマンド行を読んだ結果。使えないオプションの欄は既定値のまま */
+struct options {
+    char **command; /* NULL で終わる。既定は /bin/sh */
+    const char *rootfs; /* 既定は実行ファイルの横の rootfs/fs */
+    const char *cap_add[CAP_ADD_MAX]; /* NULL で終わる */
+    unsigned long cpu_quota; /* CPU_PERIOD あたりの時間 [us] */
+    unsigned long long memory; /* [バイト] */
+    unsigned long pids; /* プロセス (スレッド) の数 */
+    uint64_t keep; /* 残すケーパビリティーのビット */
+    const char *cpuset; /* "0-1,3" の形。NULL なら制限しない */
+    bool cgroup; /* --no-cgroup で false */
+    bool veth; /* --no-veth で false */
+};
+
+#define CPU_PERIOD 100000 /* cpu.max の周期 [us] */
+
+/* 親と子をつなぐ 2 本のパイプ。[0] が読み込み側、[1] が書き込み側 */
+struct pipes {
+    int report[2]; /* 子から親へ: exec に失敗した理由 */
+    int gate[2]; /* 親から子へ: 「進め」の 1 バイト */
+};
+
+/* コマンド行を読む。accepted は OPTION_* の論理和。誤りがあれば使い方を
+ * stderr に出し、EXIT_USAGE で終わる。-h なら stdout に出し、0 で終わる。
+ * getopt_long(3) */
+struct options parse_options(int argc, char *argv[], int accepted);
+
+/* "step08: メッセージ" と使い方を stderr に出し、EXIT_USAGE で終わる */
+_Noreturn void usage_error(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* "step07: <メッセージ>: <errno の説明>" とヒントを stderr に出し、EXIT_SETUP
+ * で終わる。メッセージは「システムコール 対象」の形にする。親で失敗したときは、
+ * 先に子を終わらせる。err(3) */
+_Noreturn void die(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* そのエラーのよくある原因と次の一手を stderr に出す。message は die() に渡す
+ * ものと同じ形。知らない組み合わせなら何も出さない */
+void print_hint(const char *message, int error);
+
+/* exec が ENOENT で失敗した本当の理由 */
+enum missing {
+    MISSING_COMMAND, /* コマンドそのものがない */
+    MISSING_INTERPRETER, /* スクリプトの 1 行目 (#!) のプログラムがない */
+    MISSING_LOADER, /* 動的リンクのローダー (ld-linux など) がない */
+};
+
+/* command を PATH から探し、足りないもののパスを path (size バイト) に入れる。
+ * そのファイルが見えるルートの中で呼ぶこと。execve(2), elf(5) */
+enum missing find_missing(const char *command, char *path, size_t size);
+
+/* path を開き、書式どおりの文字列を 1 回の write(2) で書く。/proc や cgroup の
+ * ファイルは、1 回の write を 1 つの命令とみなす。ファイルは作らない */
+void write_file(const char *path, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* 書式どおりのパスを作って返す。次に呼ぶまで有効 */
+const char *path_of(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、そうでなけれ
+ * ば自分の id。sudo(8) の ENVIRONMENT */
+uid_t invoking_uid(void);
+gid_t invoking_gid(void);
+
+/* 子を作る前に 1 度だけ呼ぶ。閉じている 0, 1, 2 番の fd を /dev/null で埋め、
+ * 子に渡すシグナルを受け取れるようにし、端末の設定を覚える */
+void prepare_launcher(void);
+
+/* clone3(2) を fork(2) と同じ意味 (スタックは親の写し) で呼ぶ。flags は
+ * CLONE_NEW* の論理和。戻り値も fork(2) と同じで、失敗は -1 と errno */
+pid_t clone_child(uint64_t flags);
+
+/* 親: 子の PID を覚え (die() で道連れにする)、stdin が端末なら stderr に PID を
+ * 知らせる */
+void watch_child(pid_t pid);
+
+/* 子: 親が死んだら SIGKILL を受け取る。親がもういなければ、ここで終わる。id を
+ * 変えるとこの設定は消えるので、そのたびに呼ぶ。PR_SET_PDEATHSIG(2const) */
+void die_with_parent(const struct pipes *pipes);
+
+/* 子: 門が開くのを待つ。親が死んで門が閉じたら (EOF)、ここで終わる */
+void gate_wait(const struct pipes *pipes);
+
+/* 親: 門を開ける。子がもういなくても、ここでは失敗にしない。waitpid(2) が教えて
+ * くれる */
+void gate_open(const struct pipes *pipes);
+
+/* mount(2) と同じ。ただし target は本物のディレクトリーに限り、途中にシンボリッ
+ * クリンクがあれば ELOOP で終わる。ほかのコンテナが書けるルートの中では、mount
+ * の直前に target をリンクに差し替えられるからだ。openat2(2) */
+void mount_dir(const char *source, const char *target, const char *type,
+               unsigned long flags, const char *data);
+
+/* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
+ * 書き込み側は exec が閉じる)。exec の直前に呼ぶ。close_range(2) */
+void prepare_exec(const struct pipes *pipes);
+
+/* 子: exec に失敗した理由 (errno) を親に知らせて終わる */
+_Noreturn void report_exec_failure(const struct pipes *pipes,
+                                   const char *command);
+
+/* 親: 子が終わるまで待ち、届いたシグナルを子に渡す。端末の設定も元に戻す。子は
+ * まだ回収しないので、続けて waitpid(2) を呼ぶ。sigwaitinfo(2) */
+void forward_signals(pid_t pid, const struct pipes *pipes);
+
+/* waitpid(2) の status から、ランチャーの終了ステータスを決める。子が exec に
+ * 失敗していたら、その理由を stderr に出す */
+int exit_status(int status, const struct pipes *pipes, const char *command);
+
+#endif

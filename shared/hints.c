@@ -1,0 +1,325 @@
+/* hints.c - errno から、よくある原因と次の一手を日本語で示す */
+#define _GNU_SOURCE
+#include "ct.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* 上から順に調べ、最初に当てはまったものを出す。だから細かい条件を先に書く */
+struct hint {
+    const char *call; /* メッセージの最初の語 */
+    const char *object; /* 残りに含まれる文字列。NULL なら何でもよい */
+    int error;
+    const char *file; /* NULL でなければ、このファイルが value で始まること */
+    const char *value;
+    const char *text; /* '\n' で 2 行になる。%s はメッセージの最後の語 */
+};
+
+#define SYSCTL   "/proc/sys/kernel/"
+#define APPARMOR SYSCTL "apparmor_restrict_unprivileged_userns"
+#define CLONE    SYSCTL "unprivileged_userns_clone"
+#define MAX_USER "/proc/sys/user/max_user_namespaces"
+#define APPARMOR_TEXT \
+    "AppArmor が、一般ユーザーの名前空間の特権を止めています\n" \
+    "(Ubuntu 24.04 の既定)。sudo を付けて実行するか、次を実行します\n" \
+    "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+
+static const struct hint hints[] = {
+    /* clone3(2) */
+    {"clone3", NULL, EPERM, CLONE, "0",
+     "一般ユーザーの名前空間が止められています\n"
+     "sudo を付けるか、sudo sysctl -w kernel.unprivileged_userns_clone=1"},
+    {"clone3", NULL, EPERM, NULL, NULL,
+     "chroot の中や、権限を絞ったコンテナ (Docker など) の中では作れません\n"
+     "ホストで直接実行するか、docker run --privileged で試してください"},
+    {"clone3", NULL, ENOSPC, MAX_USER, "0\n",
+     "ユーザー名前空間の上限が 0 です (ディスクの空きとは関係ありません)\n"
+     "sudo sysctl -w user.max_user_namespaces=10000"},
+    {"clone3", NULL, ENOSPC, NULL, NULL,
+     "名前空間の数か入れ子の深さ (32 段) が上限です (ディスクとは無関係)\n"
+     "sysctl user で上限を確かめてください。namespaces(7)"},
+    {"clone3", NULL, EAGAIN, NULL, NULL,
+     "プロセス数の上限です。ulimit -u と pids.max を確かめてください"},
+    {"clone3", NULL, ENOSYS, NULL, NULL,
+     "カーネルが 5.3 より古いか、Docker の seccomp が clone3 を隠しています\n"
+     "uname -r を確かめ、ホストで直接実行してください"},
+    {"fork", NULL, EAGAIN, NULL, NULL,
+     "プロセス数の上限です。ulimit -u と pids.max を確かめてください"},
+
+    /* uid_map と gid_map。user_namespaces(7) */
+    {"open", "_map", EACCES, NULL, NULL,
+     "子の /proc/PID に書けません。/proc が読み取り専用か、別の人の子です"},
+    {"write", "_map", EACCES, NULL, NULL,
+     "id の対応づけを書く権限がありません。sudo を付けて実行してください"},
+    {"write", "gid_map", EPERM, NULL, NULL,
+     "gid_map の前に setgroups へ deny と書く必要があります\n"
+     "自分のものでない gid は、root でなければ対応づけられません"},
+    {"write", "uid_map", EPERM, NULL, NULL,
+     "対応づけられるのは自分の uid だけです。uid_map は 1 度しか書けません\n"
+     "ほかの uid に対応づけるには、sudo を付けて実行してください"},
+    {"write", "_map", EINVAL, NULL, NULL,
+     "「内側 外側 個数」の形でないか、外側の id がこの名前空間にありません\n"
+     "cat /proc/self/uid_map で、今の対応づけを確かめてください"},
+
+    /* 子の中の特権 */
+    {"sethostname", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
+    {"sethostname", NULL, EPERM, NULL, NULL,
+     "自分の UTS 名前空間の中で、uid 0 になってから呼んでください"},
+    {"mount", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
+    {"mount", NULL, EACCES, APPARMOR, "1", APPARMOR_TEXT},
+
+    /* mount(2) */
+    {"mount", "proc", EPERM, NULL, NULL,
+     "外側の /proc の一部が隠されています (Docker など)。コンテナの中なら\n"
+     "docker run --privileged か --security-opt systempaths=unconfined"},
+    {"mount", "sys", EPERM, NULL, NULL,
+     "外側の /sys "
+     "の一部が隠されているか、自分のネットワーク名前空間がありません"},
+    {"mount", NULL, EPERM, NULL, NULL,
+     "マウントする権限がありません。名前空間の中で uid 0 になってから呼びます"},
+    {"mount", NULL, EACCES, NULL, NULL,
+     "マウント元かマウント先に届きません。途中のディレクトリーの権限を\n"
+     "ls -ld で確かめてください"},
+    {"mount", NULL, ENOENT, NULL, NULL,
+     "マウント元かマウント先がありません。make rootfs で作り直してください"},
+    {"mount", NULL, EBUSY, NULL, NULL,
+     "マウント先がもう使われています。findmnt で確かめてください"},
+    {"mount", NULL, EINVAL, NULL, NULL,
+     "マウント元がマウントポイントでないか、親から鍵のかかったマウントです\n"
+     "ディレクトリーを指すときは MS_BIND | MS_REC が要ります"},
+    {"openat2", NULL, ELOOP, NULL, NULL,
+     "マウント先がシンボリックリンクです。リンク先がホストかもしれないので断り"
+     "ました\n本物のディレクトリーにしてください"},
+    {"openat2", NULL, ENOENT, NULL, NULL,
+     "ルートにマウント先のディレクトリーがありません\n"
+     "make rootfs で作り直すか、mkdir で作ってください"},
+    {"openat2", NULL, ENOTDIR, NULL, NULL,
+     "マウント先がディレクトリーではありません"},
+
+    /* chroot(2), pivot_root(2) */
+    {"chroot", NULL, ENOENT, NULL, NULL,
+     "ルートにするディレクトリーがありません。make rootfs で作ってください"},
+    {"chroot", NULL, ENOTDIR, NULL, NULL,
+     "--rootfs にはディレクトリーを指定してください"},
+    {"chroot", NULL, EACCES, NULL, NULL,
+     "ルートに届きません。コンテナの root は、ホストではあなたです\n"
+     "あなたの読める場所 (ホームディレクトリーなど) に置いてください"},
+    {"chroot", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
+    {"chroot", NULL, EPERM, NULL, NULL,
+     "CAP_SYS_CHROOT がありません。名前空間の中で uid 0 になってから呼びます"},
+    {"pivot_root", NULL, EINVAL, NULL, NULL,
+     "新しいルートがマウントポイントでないか、伝播が shared のままです\n"
+     "先に MS_BIND で自分自身に重ね、/ を MS_REC | MS_PRIVATE にします"},
+    {"pivot_root", NULL, EBUSY, NULL, NULL,
+     "新しいルートが、今のルートと同じマウントの上にあります"},
+    {"pivot_root", NULL, ENOENT, NULL, NULL,
+     "新しいルートのディレクトリーがありません。make rootfs で作ってください"},
+    {"pivot_root", NULL, ENOTDIR, NULL, NULL,
+     "新しいルートがディレクトリーではありません"},
+    {"pivot_root", NULL, EACCES, NULL, NULL,
+     "新しいルートに届きません。途中のディレクトリーの権限を確かめてください"},
+    {"pivot_root", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
+    {"pivot_root", NULL, EPERM, NULL, NULL,
+     "自分のマウント名前空間の中で、uid 0 になってから呼んでください"},
+
+    /* execve(2) */
+    {"exec", "command", ENOENT, NULL, NULL,
+     "コマンド %s が見つかりません\n"
+     "コンテナの中にあるか、PATH が合っているかを確かめてください"},
+    {"exec", "interpreter", ENOENT, NULL, NULL,
+     "スクリプトはありますが、1 行目 (#!) のプログラム %s がありません"},
+    {"exec", "loader", ENOENT, NULL, NULL,
+     "ファイルはありますが、動的リンクのローダー %s がありません\n"
+     "ldd で必要なファイルを調べてコピーするか、静的リンクしてください"},
+    {"exec", NULL, EACCES, NULL, NULL,
+     "%s に実行の許可がありません\n"
+     "chmod +x と、noexec でマウントされていないかを確かめてください"},
+    {"exec", NULL, ENOEXEC, NULL, NULL,
+     "%s は、この CPU のプログラムでも #! で始まるスクリプトでもありません\n"
+     "file で種類を確かめてください"},
+
+    /* cgroups(7) */
+    {"controller", NULL, ENOENT, NULL, NULL,
+     "このホストの cgroup に、そのコントローラーがありません\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"open", "cgroup", ENOENT, NULL, NULL,
+     "コントローラーがここでは有効ではありません。v1 "
+     "が使っている場合もあります\n"
+     "cat /sys/fs/cgroup/cgroup.controllers。あきらめるなら --no-cgroup"},
+    {"mkdir", "cgroup", EACCES, NULL, NULL,
+     "cgroup を作る権限がありません。sudo を付けて実行してください\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"open", "cgroup", EACCES, NULL, NULL,
+     "cgroup に書く権限がありません。sudo を付けて実行してください\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"write", "cgroup", EACCES, NULL, NULL,
+     "cgroup に書く権限がありません。sudo を付けて実行してください\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"write", "cgroup", EPERM, NULL, NULL,
+     "cgroup の委譲 (delegation) の外には書けません\n"
+     "sudo を付けて実行してください。cgroups(7)"},
+    {"write", "cgroup", EBUSY, NULL, NULL,
+     "プロセスのいる cgroup は、子にコントローラーを配れません\n"
+     "(no internal processes)。systemd-run --scope などで別の場所から始めます"},
+    {"write", "cgroup", ENOENT, NULL, NULL,
+     "コントローラーがありません。v1 のほうで使われている場合もあります\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"mkdir", "cgroup", EROFS, NULL, NULL,
+     "cgroup が読み取り専用です (Docker などの中)\n"
+     "ホストで実行するか、docker run --privileged。あきらめるなら --no-cgroup"},
+    {"open", "cgroup", EROFS, NULL, NULL,
+     "cgroup が読み取り専用です (Docker などの中)\n"
+     "ホストで実行するか、docker run --privileged。あきらめるなら --no-cgroup"},
+
+    /* rtnetlink(7) */
+    {"netlink", NULL, EPERM, NULL, NULL,
+     "ホストのネットワークを変えられるのは root だけです。sudo を付けて\n"
+     "実行してください。ネットワークをあきらめるなら --no-veth"},
+    {"setns", NULL, EPERM, NULL, NULL,
+     "ホストのネットワークを変えられるのは root だけです。sudo を付けて\n"
+     "実行してください。ネットワークをあきらめるなら --no-veth"},
+    {"netlink", NULL, EEXIST, NULL, NULL,
+     "同じ名前のリンクか同じアドレスの経路が、もうあります\n"
+     "ip link と ip route で確かめてください"},
+    {"netlink", NULL, EOPNOTSUPP, NULL, NULL,
+     "カーネルに veth がありません。sudo modprobe veth を試してください\n"
+     "ネットワークをあきらめるなら --no-veth"},
+};
+
+static bool file_starts_with(const char *path, const char *value)
+{
+    char text[64] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return false;
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    return length > 0 && strncmp(text, value, strlen(value)) == 0;
+}
+
+static bool applies(const struct hint *hint, const char *message, int error)
+{
+    size_t call = strcspn(message, " ");
+
+    return hint->error == error && strlen(hint->call) == call &&
+           strncmp(message, hint->call, call) == 0 &&
+           (hint->object == NULL ||
+            strstr(message + call, hint->object) != NULL) &&
+           (hint->file == NULL || file_starts_with(hint->file, hint->value));
+}
+
+/* 1 行ずつ "  ヒント: " を付けて出す。%s があれば subject に置き換える */
+static void print_lines(const char *text, const char *subject)
+{
+    while (*text != '\0') {
+        int length = strcspn(text, "\n");
+        const char *mark = memmem(text, length, "%s", 2);
+        int before = mark == NULL ? length : (int)(mark - text);
+        int skip = mark == NULL ? before : before + 2;
+
+        dprintf(STDERR_FILENO, "  ヒント: %.*s%s%.*s\n", before, text,
+                mark == NULL ? "" : subject, length - skip, text + skip);
+        text += length + (text[length] == '\n');
+    }
+}
+
+void print_hint(const char *message, int error)
+{
+    const char *subject = strrchr(message, ' ');
+
+    for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        if (applies(&hints[i], message, error)) {
+            print_lines(hints[i].text, subject == NULL ? "" : subject + 1);
+            return;
+        }
+    }
+}
+
+/* --- exec の ENOENT の理由を調べる ---------------------------------------- */
+
+/* execvp(3) と同じ順に探し、最初に見つかったファイルのパスを path に入れる */
+static bool find_command(const char *command, char *path, size_t size)
+{
+    const char *dirs = getenv("PATH");
+
+    snprintf(path, size, "%s", command);
+    if (strchr(command, '/') != NULL || *command == '\0')
+        return access(path, F_OK) == 0;
+    while (dirs != NULL && *dirs != '\0') {
+        int length = strcspn(dirs, ":");
+
+        snprintf(path, size, "%.*s/%s", length, dirs, command);
+        if (access(path, F_OK) == 0)
+            return true;
+        dirs += length + (dirs[length] == ':');
+    }
+    snprintf(path, size, "%s", command);
+    return false;
+}
+
+/* ELF のプログラムヘッダーから PT_INTERP を探す。32 ビットと 64 ビットでは構造
+ * 体が違うだけなので、同じ手順を型だけ変えて 2 度作る。elf(5) */
+#define DEFINE_READ_LOADER(bits) \
+    static bool read_loader##bits(int fd, char *path, size_t size) \
+    { \
+        Elf##bits##_Ehdr head; \
+        Elf##bits##_Phdr part; \
+\
+        if (pread(fd, &head, sizeof(head), 0) != sizeof(head)) \
+            return false; \
+        for (int i = 0; i < head.e_phnum; i++) { \
+            off_t at = head.e_phoff + (off_t)i * head.e_phentsize; \
+            if (pread(fd, &part, sizeof(part), at) != sizeof(part)) \
+                return false; \
+            if (part.p_type != PT_INTERP || part.p_filesz >= size) \
+                continue; \
+            ssize_t length = pread(fd, path, part.p_filesz, part.p_offset); \
+            path[length > 0 ? length : 0] = '\0'; \
+            return length > 0; \
+        } \
+        return false; \
+    }
+DEFINE_READ_LOADER(32)
+DEFINE_READ_LOADER(64)
+
+/* "#! /bin/sh -e\n" から /bin/sh を取り出す */
+static bool read_interpreter(const char *head, char *path, size_t size)
+{
+    if (strncmp(head, "#!", 2) != 0)
+        return false;
+    head += 2 + strspn(head + 2, " \t");
+    snprintf(path, size, "%.*s", (int)strcspn(head, " \t\n"), head);
+    return *path != '\0';
+}
+
+enum missing find_missing(const char *command, char *path, size_t size)
+{
+    char head[128] = "";
+
+    /* 実行できないファイルなら、理由はそのファイルにある */
+    if (!find_command(command, path, size) || access(path, X_OK) == -1)
+        return MISSING_COMMAND;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        return MISSING_COMMAND;
+    ssize_t length = read(fd, head, sizeof(head) - 1);
+    bool elf = length > EI_CLASS && memcmp(head, ELFMAG, SELFMAG) == 0;
+    bool has_loader =
+        elf && (head[EI_CLASS] == ELFCLASS64 ? read_loader64(fd, path, size)
+                                             : read_loader32(fd, path, size));
+    close(fd);
+    if (has_loader)
+        return MISSING_LOADER;
+    if (!read_interpreter(head, path, size))
+        return MISSING_COMMAND;
+    /* インタープリターがあるなら、足りないのはそのローダー */
+    if (access(path, X_OK) == 0)
+        return find_missing(path_of("%s", path), path, size);
+    return MISSING_INTERPRETER;
+}

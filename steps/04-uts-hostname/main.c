@@ -1,0 +1,115 @@
+/*
+ * コンテナだけのホスト名を持つ
+ *
+ * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 動かす: sudo ../../step run
+ * 見る:   中の uname -n は container。外の uname -n は変わらない
+ */
+#define _GNU_SOURCE
+#include "../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。だから uid 0 になったあとで呼ぶ。
+ * sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    die_with_parent(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+
+    prepare_exec(pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt = parse_options(argc, argv, 0);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    /* 親が準備を終えるまで、子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1)
+        die("pipe2");
+    drop_groups();
+
+    /* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+    uint64_t flags = 0;
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    pid_t pid = clone_child(flags);
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

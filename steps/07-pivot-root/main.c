@@ -1,0 +1,221 @@
+/*
+ * pivot_root で、外に出られないルートを持つ
+ *
+ * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 動かす: sudo ../../step run
+ * 見る:   /demo/unchroot でも出られない。mount には中のものだけ
+ */
+#define _GNU_SOURCE
+#include "../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。だから uid 0 になったあとで呼ぶ。
+ * sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
+ * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+static void make_mounts_private(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+        die("mount /");
+}
+
+/* pivot_root は、新しいルートがマウントポイントであることを求める。ただのディレ
+ * クトリーも、自分自身に重ねればそうなる。pivot_root(2) */
+static void bind_rootfs(const char *rootfs)
+{
+    if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) == -1)
+        die("mount %s", rootfs);
+    /* 重ねる前から開いていた場所でなく、重ねたほうに入り直す */
+    if (chdir(rootfs) == -1)
+        die("chdir %s", rootfs);
+}
+
+#define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。上から順
+ * にマウントするので、dev の中のものは dev よりあとに書く */
+static const struct {
+    const char *type, *target;
+    unsigned long flags;
+    const char *data;
+} mounts[] = {
+    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
+    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
+    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
+    {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "dev/shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "dev/mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+};
+
+/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
+static void mount_file_systems(void)
+{
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        const char *target = mounts[i].target;
+        if (mkdir(target, 0755) == -1 && errno != EEXIST)
+            die("mkdir %s", target);
+        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
+                  mounts[i].data);
+    }
+}
+
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる */
+static void bind_device(const char *device)
+{
+    const char *target = device + 1; /* "/dev/null" -> "dev/null" */
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd == -1)
+        die("open %s", target);
+    close(fd);
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1)
+        die("mount %s", target);
+}
+
+static void make_link(const char *to, const char *path)
+{
+    if (symlink(to, path) == -1)
+        die("symlink %s", path);
+}
+
+static void populate_dev(void)
+{
+    bind_device("/dev/null");
+    bind_device("/dev/zero");
+    bind_device("/dev/full");
+    bind_device("/dev/random");
+    bind_device("/dev/urandom");
+    bind_device("/dev/tty");
+    make_link("pts/ptmx", "dev/ptmx");
+    make_link("/proc/self/fd", "dev/fd");
+    make_link("/proc/self/fd/0", "dev/stdin");
+    make_link("/proc/self/fd/1", "dev/stdout");
+    make_link("/proc/self/fd/2", "dev/stderr");
+}
+
+/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+ * NOTES */
+static void switch_root(void)
+{
+    if (syscall(SYS_pivot_root, ".", ".") == -1)
+        die("pivot_root .");
+    if (umount2(".", MNT_DETACH) == -1)
+        die("umount2 .");
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    die_with_parent(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+    make_mounts_private();
+    bind_rootfs(opt->rootfs);
+    mount_file_systems();
+    populate_dev();
+    switch_root();
+
+    prepare_exec(pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt = parse_options(argc, argv, OPTION_ROOTFS);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    /* 親が準備を終えるまで、子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1)
+        die("pipe2");
+    drop_groups();
+
+    /* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+    uint64_t flags = 0;
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    pid_t pid = clone_child(flags);
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}
