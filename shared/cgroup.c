@@ -19,12 +19,12 @@
 
 #define PARENTS_MAX 8
 
-/* 鍵をかけている parent。v2 では、すべてのコントローラーが同じものを使う */
+/* 使っている階層。v2 では、すべてのコントローラーが同じところを使う */
 static struct {
     char parent[PATH_MAX + 32];
     char path[PATH_MAX + 64];
-    int fd;
-} locked[PARENTS_MAX];
+    int lock; /* parent か、cgroup_claim() のあとは path の鍵 */
+} used[PARENTS_MAX];
 
 /* 空白かコンマで区切った list に word があるか */
 static bool has_word(const char *list, const char *word)
@@ -146,9 +146,9 @@ static int lock_parent(const char *path)
     }
 }
 
-/* 親が突然死んだコンテナの cgroup を消す。プロセスがいれば rmdir(2) は EBUSY に
- * なるので、生きているものは消えない。PID を見るのは、無駄な試みを省くため */
-static void remove_stale(int parent, pid_t pid)
+/* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけて
+ * いる。PID を先に見るのは、無駄に開くのを省くため */
+static void remove_stale(int parent)
 {
     struct dirent *entry;
     struct stat found;
@@ -156,11 +156,13 @@ static void remove_stale(int parent, pid_t pid)
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         pid_t owner = atoi(entry->d_name);
-        if (owner <= 0 || (owner != pid && kill(owner, 0) == 0))
+        if (owner <= 0 || (owner != getpid() && kill(owner, 0) == 0))
             continue;
-        if (fstatat(parent, entry->d_name, &found, 0) == 0 &&
-            (found.st_mode & S_ISVTX))
+        int fd = openat(parent, entry->d_name, O_RDONLY | O_CLOEXEC);
+        if (fd != -1 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+            fstat(fd, &found) == 0 && (found.st_mode & S_ISVTX))
             unlinkat(parent, entry->d_name, AT_REMOVEDIR);
+        close(fd);
     }
     if (dir != NULL)
         closedir(dir);
@@ -168,14 +170,14 @@ static void remove_stale(int parent, pid_t pid)
 
 /* 使われていない名前を選ぶ。別の PID 名前空間のランチャーとは、PID が重なること
  * がある。鍵をかけているので、選んでから作るまでに取られることはない */
-static void choose_name(char *path, const char *parent, pid_t pid)
+static void choose_name(char *path, const char *parent)
 {
-    sprintf(path, "%s/%d", parent, pid);
+    sprintf(path, "%s/%d", parent, getpid());
     for (unsigned n = 2; access(path, F_OK) == 0; n++)
-        sprintf(path, "%s/%d-%u", parent, pid, n);
+        sprintf(path, "%s/%d-%u", parent, getpid(), n);
 }
 
-bool cgroup_find(struct cgroup *group, const char *controller, pid_t pid)
+void cgroup_find(struct cgroup *group, const char *controller)
 {
     size_t i = 0;
 
@@ -183,25 +185,29 @@ bool cgroup_find(struct cgroup *group, const char *controller, pid_t pid)
     snprintf(group->parent, sizeof(group->parent), "%s/" STEP_CGROUP,
              group->top);
 
-    while (i < PARENTS_MAX - 1 && locked[i].fd != 0 &&
-           strcmp(locked[i].parent, group->parent) != 0)
+    while (i < PARENTS_MAX - 1 && used[i].lock != 0 &&
+           strcmp(used[i].parent, group->parent) != 0)
         i++;
-    bool is_new = locked[i].fd == 0;
-    if (is_new) {
-        strcpy(locked[i].parent, group->parent);
-        locked[i].fd = lock_parent(group->parent);
-        remove_stale(locked[i].fd, pid);
-        choose_name(locked[i].path, group->parent, pid);
+    group->is_first = used[i].lock == 0;
+    if (group->is_first) {
+        strcpy(used[i].parent, group->parent);
+        used[i].lock = lock_parent(group->parent);
+        remove_stale(used[i].lock);
+        choose_name(used[i].path, group->parent);
     }
-    strcpy(group->path, locked[i].path);
-    return is_new;
+    strcpy(group->path, used[i].path);
 }
 
-void cgroup_unlock(void)
+void cgroup_claim(void)
 {
-    for (size_t i = 0; i < PARENTS_MAX && locked[i].fd != 0; i++) {
-        close(locked[i].fd);
-        locked[i].fd = 0;
+    for (size_t i = 0; i < PARENTS_MAX; i++) {
+        if (used[i].lock == 0)
+            continue;
+        int parent = used[i].lock;
+        used[i].lock = open(used[i].path, O_RDONLY | O_CLOEXEC);
+        if (used[i].lock == -1 || flock(used[i].lock, LOCK_EX) == -1)
+            die("flock %s", used[i].path);
+        close(parent);
     }
 }
 
@@ -209,6 +215,13 @@ void cgroup_remove(const struct cgroup *group)
 {
     struct stat found;
 
+    /* 作りかけで失敗したときは、まだ parent の鍵を持っている */
+    for (size_t i = 0; i < PARENTS_MAX && group->is_first; i++) {
+        if (used[i].lock != 0 && strcmp(used[i].path, group->path) == 0) {
+            close(used[i].lock);
+            used[i].lock = 0;
+        }
+    }
     if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
         rmdir(group->path);
     int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

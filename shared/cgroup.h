@@ -16,21 +16,22 @@
 #define CGROUP_MODE 01755 /* スティッキービットが目印。mkdir(2) */
 
 struct cgroup {
-    int version; /* 1 か 2 */
+    int version; /* 1 か 2。0 なら使っていない */
+    bool is_first; /* path を作る番か。v2 では 2 つ目から同じ path になる */
     char top[PATH_MAX]; /* 階層の一番上 */
     char parent[PATH_MAX + 32]; /* top/STEP_CGROUP */
-    char path[PATH_MAX + 64]; /* parent/PID。まだ作られていない */
+    char path[PATH_MAX + 64]; /* parent/(ランチャーの PID) */
 };
 
-/* controller ("cpu" など) の階層を探し、pid のための置き場所を group に入れ
- * る。parent を作って鍵をかけ、もう動いていないコンテナの cgroup を片付ける。
- * コントローラーがなければ die() で終わる。初めての階層なら true を返す。v2 で
- * は 2 つ目のコントローラーから false になる。cgroups(7) */
-bool cgroup_find(struct cgroup *group, const char *controller, pid_t pid);
+/* controller ("cpu" など) の階層を探し、このランチャーのための置き場所を決め
+ * る。parent は作って鍵をかけるが、path を作るのは呼び出し側。もう動いていな
+ * いランチャーの cgroup は片付ける。コントローラーがなければ die() で終わる。
+ * cgroups(7) */
+void cgroup_find(struct cgroup *group, const char *controller);
 
-/* cgroup_find() がかけた鍵をすべて外す。鍵がないと、作ってからプロセスを入れる
- * までの空の cgroup を、ほかのランチャーが片付けてしまう。flock(2) */
-void cgroup_unlock(void);
+/* 作り終えた cgroup に鍵をかけ、parent の鍵を外す。ランチャーが終わると鍵は外
+ * れ、それが「もう片付けてよい」という印になる。flock(2) */
+void cgroup_claim(void);
 
 /* group を消す。parent も、誰も使っていなければ消す。中のプロセスが終わってから
  * 呼ぶ。もう消えていても失敗ではない。rmdir(2) */

@@ -110,25 +110,34 @@ static const struct {
 
 static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
-/* 子が動き出す前に入れる。あとから入れると、それまでに作った孫が外に残る。
- * cgroups(7) */
-static void create_cgroups(pid_t pid, const struct options *opt)
+static void create_cgroups(const struct options *opt)
 {
     size_t count = opt->cpuset == NULL ? 3 : 4;
 
     for (size_t i = 0; i < count; i++) {
         struct cgroup *group = &groups[i];
-        bool is_new = cgroup_find(group, controllers[i].name, pid);
 
+        cgroup_find(group, controllers[i].name);
         if (group->version == 2)
             enable_controller(group, controllers[i].name);
-        /* v2 では、どのコントローラーも同じディレクトリーになる */
-        if (is_new && mkdir(group->path, CGROUP_MODE) == -1)
+        if (group->is_first && mkdir(group->path, CGROUP_MODE) == -1)
             die("mkdir %s", group->path);
         controllers[i].limit(group, opt);
-        write_file(path_of("%s/cgroup.procs", group->path), "%d", pid);
     }
-    cgroup_unlock();
+    cgroup_claim();
+}
+
+/* "0" は自分のこと。コマンドより先に入らないと、コマンドの作った子が外に残る。
+ * v1 では、自分だけを動かす tasks のほうが速い。cgroups(7) */
+static void join_cgroups(void)
+{
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        const struct cgroup *group = &groups[i];
+        const char *file = group->version == 2 ? "cgroup.procs" : "tasks";
+
+        if (group->is_first)
+            write_file(path_of("%s/%s", group->path, file), "0");
+    }
 }
 
 static char veth_name[IFNAMSIZ];
@@ -194,9 +203,9 @@ static void clean_up(void)
         if (groups[i].version != 0)
             cgroup_remove(&groups[i]);
     for (int i = 0;
-         i < 2000 && if_nametoindex(veth_name) == veth_index && veth_index != 0;
+         i < 4000 && if_nametoindex(veth_name) == veth_index && veth_index != 0;
          i++)
-        usleep(1000);
+        usleep(500);
 }
 
 /* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
@@ -403,8 +412,8 @@ static _Noreturn void child(const struct options *opt,
     close(pipes->report[0]);
     die_with_parent(pipes);
     gate_wait(pipes);
-    /* 今いる cgroup が "/" に見えるようになる。だから、親が入れてくれたあとで呼
-     * ぶ。cgroup_namespaces(7) */
+    join_cgroups();
+    /* 今いる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
     if (unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     become_root();
@@ -449,6 +458,8 @@ int main(int argc, char *argv[])
         die("pipe2");
     drop_groups();
     atexit(clean_up);
+    if (opt.cgroup)
+        create_cgroups(&opt);
 
     /* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
     uint64_t flags = 0;
@@ -467,8 +478,6 @@ int main(int argc, char *argv[])
     close(pipes.report[1]);
     watch_child(pid);
     write_id_maps(pid);
-    if (opt.cgroup)
-        create_cgroups(pid, &opt);
     if (opt.veth)
         create_veth(pid);
     gate_open(&pipes);
