@@ -209,7 +209,7 @@ void watch_child(pid_t pid)
     self.child = pid;
     if (self.has_terminal)
         dprintf(STDERR_FILENO,
-                "%s: コンテナの PID はホストから見ると %d です\n",
+                "%s: ホストから見たコンテナの PID は %d です\n",
                 program_invocation_short_name, pid);
 }
 

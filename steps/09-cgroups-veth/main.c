@@ -350,6 +350,8 @@ static const struct {
  * ファイルシステム全体を変える。ホストの /proc も巻き込まれる。mount(2) */
 static void cover_paths(void)
 {
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
+
     for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
         const char *cover = covers[i].cover, *path = covers[i].path;
         unsigned long bind = *cover == '/' ? MS_BIND : 0;
@@ -357,9 +359,7 @@ static void cover_paths(void)
         if (access(path, F_OK) == -1)
             continue; /* カーネルの構成によっては、ない */
         if (mount(cover, path, "tmpfs", bind, NULL) == -1 ||
-            mount(NULL, path, NULL,
-                  MS_BIND | MS_REMOUNT | MS_RDONLY | NO_SETUID_DEVICE_EXEC,
-                  NULL) == -1)
+            mount(NULL, path, NULL, lock | NO_SETUID_DEVICE_EXEC, NULL) == -1)
             die("mount %s", path);
     }
 }
@@ -386,15 +386,12 @@ static void drop_capabilities(uint64_t keep)
 {
     cap_t caps = cap_init(); /* 継承可能 (inheritable) なものは残さない */
 
-    if (caps == NULL)
-        die("cap_init");
     for (cap_value_t cap = 0; cap < cap_max_bits(); cap++) {
-        if (!(keep >> cap & 1)) {
-            if (cap_drop_bound(cap) == -1)
-                die("cap_drop_bound %d", cap);
-        } else if (cap_set_flag(caps, CAP_PERMITTED, 1, &cap, CAP_SET) == -1 ||
-                   cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, CAP_SET) == -1) {
-            die("cap_set_flag %d", cap);
+        if (keep >> cap & 1) {
+            cap_set_flag(caps, CAP_PERMITTED, 1, &cap, CAP_SET);
+            cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, CAP_SET);
+        } else if (cap_drop_bound(cap) == -1) {
+            die("cap_drop_bound %d", cap);
         }
     }
     if (cap_reset_ambient() == -1)
