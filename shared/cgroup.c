@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PARENTS_MAX 8
@@ -81,7 +82,8 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
         path[strcspn(path, "\n")] = '\0';
         if (group->version == 2 ? *list == '\0' : has_word(list, controller)) {
             size_t used = strlen(group->top);
-            snprintf(group->top + used, sizeof(group->top) - used, "%s", path);
+            snprintf(group->top + used, sizeof(group->top) - used, "%s",
+                     strcmp(path, "/") == 0 ? "" : path);
             break;
         }
     }
@@ -211,6 +213,20 @@ void cgroup_claim(void)
     }
 }
 
+/* 最後のプロセスが終わった直後は、まだ EBUSY のことがある。cgroups(7) */
+static void remove_group(const char *path)
+{
+    struct timespec interval = {.tv_nsec = 1000 * 1000};
+
+    for (int i = 0; i < 1000; i++) {
+        if (rmdir(path) == 0 || errno == ENOENT)
+            return;
+        nanosleep(&interval, NULL);
+    }
+    dprintf(STDERR_FILENO, "%s: rmdir %s: %s\n", program_invocation_short_name,
+            path, strerror(errno));
+}
+
 void cgroup_remove(const struct cgroup *group)
 {
     struct stat found;
@@ -223,7 +239,7 @@ void cgroup_remove(const struct cgroup *group)
         }
     }
     if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
-        rmdir(group->path);
+        remove_group(group->path);
     int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd == -1)
         return;

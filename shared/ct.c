@@ -208,8 +208,7 @@ void watch_child(pid_t pid)
 {
     self.child = pid;
     if (self.has_terminal)
-        dprintf(STDERR_FILENO,
-                "%s: ホストから見たコンテナの PID は %d です\n",
+        dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %d です\n",
                 program_invocation_short_name, pid);
 }
 
@@ -427,7 +426,10 @@ int exit_status(int status, const struct pipes *pipes, const char *command)
     struct exec_failure failure;
 
     /* 子は終わっているので、読めなければすぐ EOF になる: exec は成功していた */
-    if (read(pipes->report[0], &failure, sizeof(failure)) == sizeof(failure))
+    ssize_t length = read(pipes->report[0], &failure, sizeof(failure));
+    if (length == -1)
+        die("read report");
+    if (length > 0)
         return report_failure(&failure, command);
     if (WIFEXITED(status))
         return WEXITSTATUS(status);

@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SUBNET(n) (10U << 24 | (n) << 8) /* 10.0.n.0 */
@@ -146,6 +147,14 @@ int link_index(struct mnl_socket *nl, const char *name)
     start(&req, RTM_GETLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
     mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
     return talk(nl, &req, save_index, &index) == -1 ? -1 : index;
+}
+
+void link_wait_gone(const char *name, int index)
+{
+    struct timespec interval = {.tv_nsec = 500 * 1000};
+
+    for (int i = 0; i < 4000 && (int)if_nametoindex(name) == index; i++)
+        nanosleep(&interval, NULL);
 }
 
 int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,

@@ -189,7 +189,7 @@ static void cover_paths(void)
         const char *cover = covers[i].cover, *path = covers[i].path;
         unsigned long bind = *cover == '/' ? MS_BIND : 0;
 
-        if (access(path, F_OK) == -1)
+        if (access(path, F_OK) == -1 && errno == ENOENT)
             continue; /* カーネルの構成によっては、ない */
         if (mount(cover, path, "tmpfs", bind, NULL) == -1 ||
             mount(NULL, path, NULL, lock | NO_SETUID_DEVICE_EXEC, NULL) == -1)
@@ -227,8 +227,8 @@ static void drop_capabilities(uint64_t keep)
             die("cap_drop_bound %d", cap);
         }
     }
-    if (cap_reset_ambient() == -1)
-        die("cap_reset_ambient");
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
+        die("prctl PR_CAP_AMBIENT_CLEAR_ALL");
     if (cap_set_proc(caps) == -1)
         die("cap_set_proc");
     cap_free(caps);

@@ -141,7 +141,7 @@ static void join_cgroups(void)
 }
 
 static char veth_name[IFNAMSIZ];
-static unsigned veth_index;
+static int veth_index = -1;
 
 /* 使われていない 10.0.N.0/24 を探す。同じアドレスでも 2 つ目の veth は作れてし
  * まい、パケットは先にあったほうへ行く。名前のほうは重ならない。veth(4) */
@@ -185,7 +185,9 @@ static void create_veth(pid_t pid)
     if (inside == NULL)
         die("setns /proc/%d/ns/net", pid);
     uint32_t subnet = add_veth(host, pid);
-    veth_index = if_nametoindex(veth_name);
+    veth_index = link_index(host, veth_name);
+    if (veth_index == -1)
+        die("netlink link %s", veth_name);
     configure_link(host, veth_name, subnet + 1);
     configure_link(inside, VETH_CHILD, subnet + 2);
     if (link_up(inside, "lo") == -1)
@@ -194,18 +196,15 @@ static void create_veth(pid_t pid)
     netlink_close(inside);
 }
 
-/* 失敗したときも呼ばれる。veth は名前空間と一緒に消えるが、カーネルが片付ける
- * のは最後のプロセスが終わってから数ミリ秒後になる。cgroup は自分で消す。
- * atexit(3) */
+/* 失敗したときも呼ばれる。veth は名前空間と一緒に消えるが、カーネルが片付けるま
+ * でに数十ミリ秒かかることがある。ホストが元に戻るのを見届ける。atexit(3) */
 static void clean_up(void)
 {
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
         if (groups[i].version != 0)
             cgroup_remove(&groups[i]);
-    for (int i = 0;
-         i < 4000 && if_nametoindex(veth_name) == veth_index && veth_index != 0;
-         i++)
-        usleep(500);
+    if (veth_index != -1)
+        link_wait_gone(veth_name, veth_index);
 }
 
 /* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
@@ -356,7 +355,7 @@ static void cover_paths(void)
         const char *cover = covers[i].cover, *path = covers[i].path;
         unsigned long bind = *cover == '/' ? MS_BIND : 0;
 
-        if (access(path, F_OK) == -1)
+        if (access(path, F_OK) == -1 && errno == ENOENT)
             continue; /* カーネルの構成によっては、ない */
         if (mount(cover, path, "tmpfs", bind, NULL) == -1 ||
             mount(NULL, path, NULL, lock | NO_SETUID_DEVICE_EXEC, NULL) == -1)
@@ -394,8 +393,8 @@ static void drop_capabilities(uint64_t keep)
             die("cap_drop_bound %d", cap);
         }
     }
-    if (cap_reset_ambient() == -1)
-        die("cap_reset_ambient");
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
+        die("prctl PR_CAP_AMBIENT_CLEAR_ALL");
     if (cap_set_proc(caps) == -1)
         die("cap_set_proc");
     cap_free(caps);
