@@ -36,8 +36,8 @@ int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,
 /* リンクの番号を返す。なければ -1 と ENODEV。ip link show NAME */
 int link_index(struct mnl_socket *nl, const char *name);
 
-/* その番号のリンクが name でなくなるまで、2 秒まで待つ。同じ名前の新しいリンクと
- * は、番号で見分ける */
+/* その番号のリンクが name でなくなるまで、2 秒まで待つ。同じ名前の新しいリンク
+ * とは、番号で見分ける */
 void link_wait_gone(const char *name, int index);
 
 /* 10.0.N.0/24 と重なる経路が main テーブルにあれば、used[N] を true にする。既
