@@ -116,6 +116,14 @@ int link_add_veth(struct mnl_socket *nl, const char *name, const char *peer,
     mnl_attr_nest_end(&req.head, other);
     mnl_attr_nest_end(&req.head, data);
     mnl_attr_nest_end(&req.head, info);
+    if (talk(nl, &req, NULL, NULL) == -1)
+        return -1;
+
+    char mark[64];
+    snprintf(mark, sizeof(mark), LINK_MARK " %d", getpid());
+    start(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
+    mnl_attr_put_strz(&req.head, IFLA_IFALIAS, mark);
     return talk(nl, &req, NULL, NULL);
 }
 

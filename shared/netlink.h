@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define LINK_MARK "container-steps" /* リンクの別名 (alias) に付ける目印 */
+
 struct mnl_socket;
 
 /* pid のネットワーク名前空間につながるソケットを開く (0 なら自分のもの)。別の
@@ -21,7 +23,7 @@ void netlink_close(struct mnl_socket *nl);
 
 /* veth の対を作る。片方 (name) はここに、もう片方 (peer) は pid のネットワーク
  * 名前空間に置く。name がもうあれば EEXIST なので、作れたことが、その名前を取れ
- * た証拠になる。veth(4) */
+ * た証拠になる。name には、目印とランチャーの PID を別名に付ける。veth(4) */
 int link_add_veth(struct mnl_socket *nl, const char *name, const char *peer,
                   pid_t pid);
 

@@ -4,7 +4,7 @@
  * 作る:   cc -o ../../step main.c -lcap -lmnl \
  *             ../../shared/{ct,cli,hints,cgroup,netlink}.c
  * 動かす: sudo ../../step run
- * 見る:   中の ping -c 1 10.0.0.1 と、/demo/memhog の最後
+ * 見る:   中の ip addr と /demo/memhog。外の ip addr show veth-host
  */
 #define _GNU_SOURCE
 #include "../../shared/cgroup.h"
