@@ -100,6 +100,10 @@ void write_file(const char *path, const char *format, ...)
     va_start(args, format);
     int length = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    if ((size_t)length >= sizeof(text)) {
+        errno = E2BIG;
+        die("write %s", path);
+    }
 
     /* O_CREAT を付けると、ファイルがないときに EACCES という別の話になる */
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -137,20 +141,22 @@ void mount_dir(const char *source, const char *target, const char *type,
 
 /* --- 誰が動かしたか ------------------------------------------------------ */
 
-/* sudo が残した環境変数から id を読む。数でなければ、黙って 0 にせず終わる */
+/* sudo が残した環境変数から id を読む。片方だけだったり、数でなかったりすれば、
+ * 黙って root の id にせず終わる */
 static unsigned long sudo_id(const char *name, unsigned long fallback)
 {
-    const char *text = getenv(name);
-    char *end;
+    char *end = NULL;
 
-    if (geteuid() != 0 || text == NULL)
+    if (geteuid() != 0 || getenv("SUDO_UID") == NULL)
         return fallback;
+    const char *text = getenv(name);
     errno = 0;
-    unsigned long id = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || id >= UINT32_MAX)
+    unsigned long id = text == NULL ? 0 : strtoul(text, &end, 10);
+    if (end == NULL || *text < '0' || *text > '9' || *end != '\0' ||
+        id >= UINT32_MAX)
         errno = EINVAL;
     if (errno != 0)
-        die("getenv %s=%s", name, text);
+        die("getenv %s", name);
     return id;
 }
 

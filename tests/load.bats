@@ -1,0 +1,146 @@
+# 200 個のコンテナを同時に動かす。テストは 1 つの大きな準備 (setup_file) を分け合う
+
+load helpers
+
+COUNT=200
+
+# 中のスクリプト: 自分の番号と、ゲートウェイと話した結果を書き、標準入力が閉じる
+# まで待つ。ゲートウェイのサーバーは、相手のアドレスをそのまま返す
+talk='
+own=$(ip -4 -o addr show veth-child | sed "s/.*inet \([0-9.]*\).*/\1/")
+answer=$(nc -w 20 "${own%.2}.1" 7000 </dev/null)
+echo "$own $answer"
+read -r _
+'
+
+setup_file() {
+    export COUNT
+    mkdir -p "$BATS_FILE_TMPDIR/out"
+    start_server
+    local i stdin
+    # 書き込み側をこのシェルだけが持つので、閉じれば全部のコンテナが終わる
+    mkfifo "$BATS_FILE_TMPDIR/hold"
+    exec {stdin}<>"$BATS_FILE_TMPDIR/hold"
+    local launchers=()
+    for ((i = 1; i <= COUNT; i++)); do
+        "$BIN" run sh -c "$talk" <"$BATS_FILE_TMPDIR/hold" \
+            >"$BATS_FILE_TMPDIR/out/$i" 2>&1 3>&- 4>&- {stdin}>&- &
+        launchers+=($!)
+    done
+    retry 60 all_have_answered || true
+    ip -o link show | grep -c 'veth-host' >"$BATS_FILE_TMPDIR/links" || true
+
+    # 半分を突然終わらせても、残りは話せるか
+    kill -KILL "${launchers[@]:0:COUNT/2}"
+    local survivors=("${launchers[@]:COUNT/2}")
+    retry 10 half_of_the_links_are_gone || true
+    ip -o link show | grep -c 'veth-host' >"$BATS_FILE_TMPDIR/links-after" || true
+    check_survivors >"$BATS_FILE_TMPDIR/survivors"
+
+    # 残りを、ふつうに終わらせる
+    for ((i = 0; i < COUNT / 2; i++)); do echo >&"$stdin"; done
+    for launcher in "${survivors[@]}"; do
+        local status=0
+        wait "$launcher" || status=$?
+        echo "$status"
+    done >"$BATS_FILE_TMPDIR/statuses"
+    exec {stdin}>&-
+    kill "$SERVER"
+}
+
+# 7000 番で待ち、つないできた相手のアドレスを返す
+start_server() {
+    cat >"$BATS_FILE_TMPDIR/server.c" <<'C'
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(void)
+{
+    int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7000)};
+    setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(server, (struct sockaddr *)&any, sizeof(any)) || listen(server, 512))
+        return 1;
+    for (;;) {
+        struct sockaddr_in peer;
+        socklen_t size = sizeof(peer);
+        int client = accept(server, (struct sockaddr *)&peer, &size);
+        dprintf(client, "%s\n", inet_ntoa(peer.sin_addr));
+        close(client);
+    }
+}
+C
+    cc -o "$BATS_FILE_TMPDIR/server" "$BATS_FILE_TMPDIR/server.c"
+    "$BATS_FILE_TMPDIR/server" 3>&- 4>&- &
+    SERVER=$!
+    retry 5 grep -q ' 00000000:1B58 ' /proc/net/tcp
+}
+
+all_have_answered() {
+    [ "$(cat "$BATS_FILE_TMPDIR"/out/* | wc -l)" -ge "$COUNT" ]
+}
+
+half_of_the_links_are_gone() {
+    [ "$(ip -o link show | grep -c veth-host)" -le $((COUNT / 2)) ]
+}
+
+# 残ったコンテナの中から、もう一度ゲートウェイに話しかける
+check_survivors() {
+    local launcher pid own
+    for launcher in "${survivors[@]}"; do
+        pid=$(cat "/proc/$launcher/task/$launcher/children")
+        own=$(nsenter --target "${pid% }" --net ip -4 -o addr show veth-child | sed 's/.*inet \([0-9.]*\).*/\1/')
+        answer=$(nsenter --target "${pid% }" --net bash -c "cat </dev/tcp/${own%.2}.1/7000")
+        echo "$own $answer"
+    done
+}
+
+teardown_file() {
+    kill "${SERVER:-}" $(jobs -p) 2>/dev/null || true
+}
+
+@test "200 containers run at once, each with an address of its own" {
+    [ "$(cat "$BATS_FILE_TMPDIR/links")" = "$COUNT" ]
+    [ "$(cut -d' ' -f1 "$BATS_FILE_TMPDIR"/out/* | sort -u | wc -l)" = "$COUNT" ]
+}
+
+@test "each of the 200 reaches its own gateway and is seen under its own address" {
+    run -0 cat "$BATS_FILE_TMPDIR"/out/*
+    [ "${#lines[@]}" = "$COUNT" ]
+    for line in "${lines[@]}"; do
+        [[ $line =~ ^10\.0\.[0-9]+\.2\ 10\.0\.[0-9]+\.2$ ]]
+        [ "${line% *}" = "${line#* }" ]
+    done
+}
+
+@test "killing half of the launchers leaves the other half talking" {
+    [ "$(cat "$BATS_FILE_TMPDIR/links-after")" = $((COUNT / 2)) ]
+    run -0 cat "$BATS_FILE_TMPDIR/survivors"
+    [ "${#lines[@]}" = $((COUNT / 2)) ]
+    for line in "${lines[@]}"; do
+        [ "${line% *}" = "${line#* }" ]
+    done
+}
+
+@test "the other half ends with status 0" {
+    run -0 sort -u "$BATS_FILE_TMPDIR/statuses"
+    [ "$output" = 0 ]
+    [ "$(wc -l <"$BATS_FILE_TMPDIR/statuses")" = $((COUNT / 2)) ]
+}
+
+@test "after the next run, no link, process or cgroup of the 200 is left" {
+    run -0 "$BIN" run true
+    ! ip -o link show | grep veth-host
+    ! pgrep -x step09
+    run -0 left_over_cgroups
+    [ -z "$output" ]
+}
+
+# 鍵のかかっていない cgroup。ほかのスイートのコンテナは、鍵をかけている
+left_over_cgroups() {
+    local group
+    while read -r group; do
+        ! flock --nonblock "$group" true 2>/dev/null || echo "$group"
+    done < <(find /sys/fs/cgroup -path '*/container-steps/*' -type d)
+}
