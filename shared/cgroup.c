@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PARENTS_MAX 8
+#define PARENTS_MAX     8
+#define LAUNCHER_CGROUP STEP_CGROUP "-launcher"
 
 /* 使っている階層。v2 では、すべてのコントローラーが同じところを使う */
 static struct {
@@ -81,6 +82,9 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
         *path++ = '\0';
         path[strcspn(path, "\n")] = '\0';
         if (group->version == 2 ? *list == '\0' : has_word(list, controller)) {
+            char *leaf = strstr(path, "/" LAUNCHER_CGROUP);
+            if (leaf != NULL)
+                *leaf = '\0';
             size_t used = strlen(group->top);
             snprintf(group->top + used, sizeof(group->top) - used, "%s",
                      strcmp(path, "/") == 0 ? "" : path);
@@ -89,6 +93,18 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
     }
     if (file != NULL)
         fclose(file);
+}
+
+/* v2 では、プロセスのいる cgroup は下にコントローラーを配れない。委譲された
+ * cgroup にいるのが自分だけなら、自分が枝に移れば配れるようになる。他人がいれ
+ * ば EBUSY になり、それは動かさない。cgroups(7) の "no internal processes" */
+static void leave_top(const struct cgroup *group)
+{
+    const char *leaf = path_of("%s/" LAUNCHER_CGROUP, group->top);
+
+    if (mkdir(leaf, CGROUP_MODE) == -1 && errno != EEXIST)
+        die("mkdir %s", leaf);
+    write_file(path_of("%s/" LAUNCHER_CGROUP "/cgroup.procs", group->top), "0");
 }
 
 static void find_hierarchy(struct cgroup *group, const char *controller)
@@ -108,8 +124,11 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
         errno = ENOENT;
         die("controller %s", controller);
     }
-    if (access(group->top, W_OK) == -1 && errno == EACCES)
+    if (access(group->top, W_OK) == -1 && errno == EACCES) {
         append_own_cgroup(group, controller);
+        if (group->version == 2)
+            leave_top(group);
+    }
 }
 
 /* fd が今もこの名前で見えているか。鍵を待つあいだに消されると、別のものになる

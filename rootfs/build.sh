@@ -1,0 +1,508 @@
+#!/usr/bin/env bash
+# コンテナのルートファイルシステムを作る。
+#   使い方: rootfs/build.sh [KIND [DEST]]
+#     busybox  busybox-static と、その名前のリンク (省略時)
+#     host     ホストの sh, ls など数個と、ldd が挙げるライブラリー
+#     debian   Debian の最小構成 (SUITE=trixie MIRROR=URL)
+#     image    コンテナイメージの書き出し (IMAGE=名前)
+#     tar      tar の展開 (TARBALL=ファイル)
+#     clean    作ったものを消す
+# DEMO_DIR の静的な実行ファイルを DEST/demo に入れる。
+# 種類と元を、木の隣の DEST.kind に書く。同じ種類で作り直すなら、元は省ける。
+set -euo pipefail
+umask 022
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+demo_dir=${DEMO_DIR:-$top/build/demo}
+kind=${1:-busybox}
+dest=${2:-$top/rootfs/fs}
+origin=    # DEST.kind に書く、元になったもの
+work=      # 作業ディレクトリー DEST.tmp.XXXXXX
+tree=      # 作りかけの木 $work/fs
+worker=    # 木を作るプロセス (グループのリーダー)
+container= # podman か docker
+
+warn() {
+    printf 'build.sh: %s\n  ヒント: %s\n' "$1" "$2" >&2
+}
+
+die() {
+    warn "$1" "$2"
+    exit 1
+}
+
+# --- 消す -------------------------------------------------------------------
+
+# バインドマウントが残った木を消すと、マウント元のファイルまで消える。
+refuse_mounts() {
+    local point
+    while read -r _ _ _ _ point _; do
+        printf -v point '%b' "$point" # 空白は \040 と書かれている
+        if [[ $point == "$1" || $point == "$1"/* ]]; then
+            die "$point is still mounted" \
+                "外してから、もう一度: sudo umount '$point'"
+        fi
+    done </proc/self/mountinfo
+}
+
+# 書けないディレクトリーの中身は、持ち主でも消せない。先に書けるようにする。
+remove_tree() {
+    refuse_mounts "$1"
+    find "$1" -type d ! -perm -u=rwx -exec chmod u+rwx {} \; 2>/dev/null || true
+    rm -rf --one-file-system -- "$1" 2>/dev/null || warn "cannot remove $1" \
+        "ほかの人のファイルがあります: sudo rm -rf '$1'"
+}
+
+# 途中で終わったビルドの後始末。SIGKILL されたものは、次のビルドがここへ渡す。
+discard() {
+    if [[ -d $1/old && ! -e $dest ]]; then
+        mv -T -- "$1/old" "$dest" # 入れ替えの途中だった。元の木を戻す
+    fi
+    if [[ -s $1/container.podman ]]; then
+        podman rm -v "$(<"$1/container.podman")" >/dev/null 2>&1 9<&- || true
+    elif [[ -s $1/container.docker ]]; then
+        docker rm -v "$(<"$1/container.docker")" >/dev/null 2>&1 9<&- || true
+    fi
+    remove_tree "$1"
+}
+
+remove_leftovers() {
+    local dir
+    for dir in "$dest".tmp.??????; do
+        if [[ ! -d $dir || -L $dir ]]; then
+            continue
+        fi
+        # ほかの人が置いたものを、root の権利で触らない。
+        case $(stat -c %u "$dir") in
+        "$EUID" | "${SUDO_UID:-$EUID}") discard "$dir" ;;
+        *) warn "$dir was left by another user" "sudo rm -rf '$dir'" ;;
+        esac
+    done
+}
+
+# 子孫 (tar や mmdebstrap) が書き終えるまで待たないと、消した後にまた作られる。
+stop_worker() {
+    local i
+    kill -TERM -- "-$worker" 2>/dev/null || return 0
+    wait "$worker" 2>/dev/null || true
+    for ((i = 0; i < 200; i++)); do
+        kill -0 -- "-$worker" 2>/dev/null || return 0
+        sleep 0.05
+    done
+}
+
+# shellcheck disable=SC2317,SC2329 # trap から呼ばれる
+cleanup() {
+    trap '' HUP INT TERM
+    if [[ -n $worker ]]; then
+        stop_worker
+    fi
+    if [[ -d $work ]]; then
+        discard "$work"
+    fi
+}
+
+# --- 何かを作る前に確かめる -------------------------------------------------
+
+check_dest() {
+    local parent name
+    parent=$(dirname -- "$dest")
+    name=$(basename -- "$dest")
+    if [[ ! -d $parent ]]; then
+        die "no such directory: $parent" \
+            "先に作ってください: mkdir -p '$parent'"
+    fi
+    case $name in
+    / | . | ..)
+        die "bad destination: $dest" '例: rootfs/build.sh busybox rootfs/fs'
+        ;;
+    esac
+    parent=$(realpath -- "$parent")
+    dest=${parent%/}/$name
+    if [[ -L $dest || (-e $dest && ! -d $dest) ]]; then
+        die "$dest is not a directory" \
+            '別の場所を指定するか、それを移してください'
+    fi
+    # ほかの大事なディレクトリーを、うっかり置き換えない。
+    if [[ -d $dest && ! -e $dest.kind && ! (-d $dest/proc && -d $dest/demo) &&
+        -n $(ls -A -- "$dest") ]]; then
+        die "$dest was not made by build.sh" \
+            '別の場所を指定するか、それを移してください'
+    fi
+    refuse_mounts "$dest"
+}
+
+# 前と同じ種類なら、名前を省いたときの元は、前と同じものにする。
+previous_origin() {
+    local old_kind old_origin
+    if [[ -r $dest.kind ]] && read -r old_kind old_origin <"$dest.kind" &&
+        [[ $old_kind == "$kind" ]]; then
+        echo "$old_origin"
+    fi
+}
+
+check_demo() {
+    local file
+    for file in "$demo_dir"/*; do
+        if [[ -f $file && -x $file ]]; then
+            return
+        fi
+    done
+    die "no demo programs in $demo_dir" \
+        'make rootfs と打つと、コンパイルもします'
+}
+
+check_busybox() {
+    local busybox=${BUSYBOX:-/bin/busybox} libraries
+    local hint='sudo apt-get install busybox-static (または make setup)'
+    if [[ ! -x $busybox ]]; then
+        die "$busybox: not found" "$hint"
+    fi
+    # 動的リンクの busybox は、ローダーのない木では動かない。 ld.so(8)
+    if libraries=$(ldd "$busybox" 2>&1) &&
+        [[ $libraries != *'statically linked'* ]]; then
+        die "$busybox: not statically linked" "$hint"
+    fi
+    origin=$busybox
+}
+
+check_host() {
+    if ! command -v ldd >/dev/null; then
+        die 'ldd: not found' 'sudo apt-get install libc-bin'
+    fi
+    origin=/
+}
+
+check_debian() {
+    local suite
+    # shellcheck source=/dev/null
+    suite=$(. /etc/os-release && [[ $ID == debian ]] &&
+        echo "${VERSION_CODENAME:-}") || true
+    origin=${SUITE:-$(previous_origin)}
+    origin=${origin:-${suite:-trixie}}
+    if [[ ! $origin =~ ^[a-z][a-z0-9-]*$ ]]; then
+        die "bad SUITE: $origin" '例: make rootfs ROOTFS=debian SUITE=trixie'
+    fi
+    if command -v mmdebstrap >/dev/null; then
+        return
+    fi
+    if ! command -v debootstrap >/dev/null; then
+        die 'mmdebstrap: not found' 'sudo apt-get install mmdebstrap uidmap'
+    fi
+    if ((EUID != 0)); then
+        die 'debootstrap needs root' \
+            'sudo make rootfs ROOTFS=debian (mmdebstrap なら sudo は不要です)'
+    fi
+}
+
+check_image() {
+    local tool
+    origin=${IMAGE:-$(previous_origin)}
+    if [[ -z $origin || $origin == -* ]]; then
+        die 'IMAGE is not set' 'make rootfs ROOTFS=image IMAGE=イメージ名'
+    fi
+    # イメージを持っている方を使う。どちらもなければ、見つかった方が取りに行く。
+    for tool in podman docker; do
+        command -v "$tool" >/dev/null || continue
+        container=${container:-$tool}
+        if "$tool" image inspect "$origin" >/dev/null 2>&1; then
+            container=$tool
+            return
+        fi
+    done
+    if [[ -z $container ]]; then
+        die 'podman or docker: not found' 'sudo apt-get install podman'
+    fi
+}
+
+check_tar() {
+    origin=${TARBALL:-$(previous_origin)}
+    if [[ -z $origin ]]; then
+        die 'TARBALL is not set' 'make rootfs ROOTFS=tar TARBALL=ファイル'
+    fi
+    if [[ ! -r $origin || -d $origin ]]; then
+        die "$origin: cannot be read" \
+            "ファイルの場所を確かめてください: ls -l '$origin'"
+    fi
+}
+
+# --- 木を作る ---------------------------------------------------------------
+
+# /bin /sbin /usr/bin /usr/sbin を 1 つにする。どの PATH でも見つかる。
+make_busybox() {
+    mkdir -p "$tree/bin" "$tree/usr"
+    ln -s bin "$tree/sbin"
+    ln -s ../bin "$tree/usr/bin"
+    ln -s ../bin "$tree/usr/sbin"
+    install -m 755 "$origin" "$tree/bin/busybox"
+    # --install -s はホストのパスへリンクする。相対リンクなら木を動かせる。
+    (cd "$tree/bin" && ./busybox --list | grep -vx busybox |
+        xargs -n 1 ln -s busybox)
+    make_etc
+}
+
+# ホストの 1 ファイルを、同じパスに写す。リンクはたどって中身を写す。
+copy_from_host() {
+    if [[ ! -e $tree$1 ]]; then
+        install -D -m 755 "$1" "$tree$1"
+    fi
+}
+
+make_host() {
+    local dir link name program file
+    # /lib -> usr/lib のようなホストでは同じ形にする。ローダーは、実行ファイルに
+    # 書かれたパス (/lib64/ld-linux-x86-64.so.2 など) でしか探されない。
+    for dir in bin sbin lib lib32 lib64 libx32; do
+        if [[ -L /$dir ]]; then
+            link=$(readlink "/$dir")
+            mkdir -p "$tree/$link"
+            ln -s "${link#/}" "$tree/$dir"
+        fi
+    done
+    unset LD_PRELOAD LD_LIBRARY_PATH # ldd の答えを変える
+    PATH=$PATH:/usr/sbin:/sbin       # ip は一般ユーザーの PATH にないことがある
+    for name in sh ls cat id ps mount umount uname hostname sleep ip; do
+        program=$(type -P "$name") || continue
+        copy_from_host "$program"
+        # 「名前 => パス (番地)」と、ローダーの「パス (番地)」がある。 ldd(1)
+        { ldd "$program" 2>/dev/null || true; } |
+            awk '$2 == "=>" { $1 = $3 } $1 ~ /^\// { print $1 }' |
+            while read -r file; do
+                copy_from_host "$file"
+            done
+    done
+    make_etc
+}
+
+# 一度 tar にして受け取る。一般ユーザーでも、すべて自分のファイルになる。
+make_debian() {
+    local packages=procps,iproute2,mount,netcat-openbsd
+    # mmdebstrap は、ホストの apt のプロキシー設定を読まない。 apt-config(8)
+    if [[ -z ${http_proxy:-} ]]; then
+        eval "$(apt-config shell http_proxy Acquire::http::Proxy || true)"
+        export http_proxy
+    fi
+    if ((EUID == 0)); then
+        export TMPDIR=$work # 殺されたときの残りも、次のビルドが消せる
+    fi
+    if command -v mmdebstrap >/dev/null; then
+        # 中の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
+        mmdebstrap --variant=essential --include="$packages" --format=tar \
+            "$origin" - ${MIRROR:+"$MIRROR"} >"$work/root.tar" \
+            3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- || die_debian
+    else
+        # マウントは unshare の中だけに置く。途中で死んでもホストに残らない。
+        unshare --mount debootstrap --variant=minbase --include="$packages" \
+            "$origin" "$work/debian" ${MIRROR:+"$MIRROR"} || die_debian
+        tar -C "$work/debian" -cf "$work/root.tar" .
+    fi
+    unpack "$work/root.tar"
+}
+
+die_debian() {
+    die "cannot build Debian $origin" \
+        'ネットワークと SUITE を確かめてください (sudo なしなら uidmap も)'
+}
+
+make_image() {
+    local id_file=$work/container.$container id
+    # 作るだけで動かさない。起動コマンドのないイメージのために sh を渡す。
+    # fd 9 (ロック) は渡さない。居残るプロセスがロックを持ち続けてしまう。
+    "$container" create --cidfile "$id_file" "$origin" sh >/dev/null 9<&- ||
+        die "$container create $origin failed" \
+            "イメージを確かめてください: $container pull '$origin'"
+    id=$(<"$id_file")
+    "$container" export --output "$work/root.tar" "$id" 9<&- ||
+        die "$container export $origin failed" \
+            "空き容量を確かめてください: df -h '$work'"
+    "$container" rm -v "$id" >/dev/null 9<&-
+    rm "$id_file"
+    unpack "$work/root.tar"
+}
+
+make_tar() {
+    unpack "$origin"
+}
+
+# tar を $tree に展開する。root で実行しても、一般ユーザーと同じ木になる。
+unpack() {
+    local log=$work/tar.log status=0
+    # /dev の中身は除く。デバイスは一般ユーザーには作れない。 mknod(2)
+    # 持ち主は利用者になる。setuid も外す。残すと、誰でもその人になれてしまう。
+    # .. や、リンク越しに木の外を指す名前があれば、tar は失敗する。 tar(1)
+    LC_ALL=C tar --extract --file="$1" --force-local --directory="$tree" \
+        --no-same-owner --no-same-permissions --delay-directory-restore \
+        --anchored --exclude='dev/*' --exclude='./dev/*' --exclude='/dev/*' \
+        --warning=no-timestamp --warning=no-unknown-keyword \
+        2>"$log" || status=$?
+    if ((status != 0)); then
+        check_tar_log "$log"
+    fi
+    chmod u+rwx,go+rx "$tree"
+    if [[ ! -d $tree/bin && ! -L $tree/bin && ! -d $tree/usr ]]; then
+        die "no root file system in $origin: neither bin nor usr" \
+            'docker save でなく docker export で作った tar を渡してください'
+    fi
+    find "$tree" \( -type b -o -type c \) -delete
+}
+
+# /dev の外のデバイスを作れないのは構わない。ほかの失敗は見逃さない。
+check_tar_log() {
+    local cause expected='Cannot mknod: Operation not permitted'
+    cause=$(grep -v -e ': Removing leading ' -e ': Exiting with ' "$1") || true
+    if [[ -n $cause ]] && ! grep -qv "$expected" <<<"$cause"; then
+        return
+    fi
+    cause=$(grep -v "$expected" <<<"$cause" | head -n 1) || true
+    die "cannot unpack $origin: ${cause:-tar was killed}" \
+        'tar -tf で確かめてください (.zst は zstd、.xz は xz-utils が必要)'
+}
+
+make_etc() {
+    mkdir -p "$tree"/{etc,root,home,mnt,run,var/tmp}
+    chmod 1777 "$tree/var/tmp"
+    printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' \
+        'nobody:x:65534:65534:nobody:/nonexistent:/bin/false' \
+        >"$tree/etc/passwd"
+    printf 'root:x:0:\nnogroup:x:65534:\n' >"$tree/etc/group"
+    printf '%s\n' '127.0.0.1 localhost container' '::1 localhost' \
+        >"$tree/etc/hosts"
+    # sh -l のときだけ読まれる。ただの sh は /etc/profile を読まない。 sh(1)
+    printf '%s\n' 'PATH=/usr/sbin:/usr/bin:/sbin:/bin' \
+        "PS1='[container] \\w \\\$ '" >"$tree/etc/profile"
+}
+
+# 127.0.0.53 はホストの systemd-resolved を指す。コンテナの 127.0.0.53 は
+# コンテナ自身なので役に立たない。その先の本当のサーバーの一覧を探す。
+# 見つからなければ、サーバーのないファイルにする。 resolv.conf(5)
+make_resolv_conf() {
+    local file
+    rm -rf "$tree/etc/resolv.conf"
+    for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf \
+        /run/NetworkManager/no-stub-resolv.conf; do
+        [[ -f $file && -r $file ]] || continue
+        if awk '$1 == "nameserver" && $2 ~ /^(127\.|::1$)/ { next }
+            $1 == "nameserver" { found = 1 } { print } END { exit !found }' \
+            "$file" >"$tree/etc/resolv.conf"; then
+            return
+        fi
+    done
+    echo '# no usable name server on the host' >"$tree/etc/resolv.conf"
+}
+
+# マウント先がリンクだと、マウントが木の外へ出る。本物のディレクトリーにする。
+make_mount_points() {
+    local dir
+    for dir in proc sys dev tmp demo etc; do
+        if [[ -L $tree/$dir || (-e $tree/$dir && ! -d $tree/$dir) ]]; then
+            die "/$dir in $origin is not a real directory" \
+                "/$dir が普通のディレクトリーである tar を使ってください"
+        fi
+        mkdir -p "$tree/$dir"
+        chmod u+rwx,go+rx "$tree/$dir"
+    done
+    chmod 1777 "$tree/tmp"
+}
+
+install_demo() {
+    local file
+    for file in "$demo_dir"/*; do
+        if [[ -f $file && -x $file ]]; then
+            install -m 755 "$file" "$tree/demo/"
+        fi
+    done
+}
+
+make_tree() {
+    mkdir "$tree"
+    "make_$kind"
+    make_mount_points
+    make_resolv_conf
+    install_demo
+    # コンテナの uid 0 は sudo を打った人で、ほかの uid は対応しない。木がすべて
+    # その人のものでないと、中の root にも書けない。 user_namespaces(7)
+    if ((EUID == 0)) && [[ -n ${SUDO_UID:-} ]]; then
+        chown -hR "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$tree"
+    fi
+}
+
+# --- 全体の流れ -------------------------------------------------------------
+
+# 親ディレクトリーをロックする。ロックファイルが残らない。 flock(1)
+lock() {
+    exec 9<"$(dirname -- "$dest")"
+    if ! flock -n 9; then
+        echo "build.sh: waiting for another build of $dest" >&2
+        flock 9
+    fi
+}
+
+# 前面のコマンドを待つ間、trap は動かない。長い仕事は子に任せる。 bash(1)
+run_worker() {
+    set -m # 自分のプロセスグループにする。まとめて止められる
+    make_tree </dev/null &
+    worker=$!
+    set +m
+    wait "$worker" || exit 1
+    worker=
+}
+
+# できた木だけが DEST になる。種類の記録は最後。あれば木は完成している。
+replace_tree() {
+    refuse_mounts "$dest"
+    rm -f -- "$dest.kind"
+    if [[ -e $dest ]]; then
+        mv -T -- "$dest" "$work/old" 2>/dev/null ||
+            die "cannot replace $dest" \
+                "持ち主を確かめてください: ls -ld '$dest'"
+    fi
+    mv -T -- "$tree" "$dest"
+    printf '%s %s\n' "$kind" "$origin" >"$work/kind"
+    if ((EUID == 0)) && [[ -n ${SUDO_UID:-} ]]; then
+        chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$work/kind"
+    fi
+    mv -T -- "$work/kind" "$dest.kind"
+}
+
+clean() {
+    lock
+    remove_leftovers
+    rm -f -- "$dest.kind"
+    if [[ -d $dest ]]; then
+        remove_tree "$dest"
+    fi
+}
+
+main() {
+    case $kind in
+    busybox | host | debian | image | tar | clean) ;;
+    *)
+        die "unknown kind: $kind" \
+            'busybox host debian image tar のどれかです'
+        ;;
+    esac
+    if (($# > 2)); then
+        die "too many arguments: $*" '使い方: rootfs/build.sh [KIND [DEST]]'
+    fi
+    check_dest
+    if [[ $kind == clean ]]; then
+        clean
+        return
+    fi
+    check_demo
+    "check_$kind"
+    trap cleanup EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    lock
+    remove_leftovers
+    work=$(mktemp -d -- "$dest.tmp.XXXXXX")
+    chmod 755 "$work"
+    tree=$work/fs
+    run_worker
+    replace_tree
+    echo "$dest: $kind ($origin)"
+}
+
+main "$@"

@@ -1,0 +1,113 @@
+# helpers.bash - すべてのスイートが load する道具
+#
+# shared/scripts/test.sh が次の変数を渡す。
+#   BIN   試すプログラム (絶対パス)。既定は ./stepNN
+#   STEP  その番号 (01 から 09)
+#   TOP   リポジトリーの一番上
+# スイートは、専用の PID、マウント、ネットワークなどの名前空間の中で動く。
+
+bats_require_minimum_version 1.8.0
+
+TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
+STEP=${STEP:-$(basename "$BATS_TEST_FILENAME" | cut -c1-2)}
+BIN=${BIN:-$TOP/step$STEP}
+
+# 足りないものがあれば skip する。知らない語は失敗。REQUIRE_ALL=1 (CI) では、skip
+# も失敗にする
+requires() {
+    local word met
+    for word; do
+        met=true
+        case $word in
+        root) [ "$(id -u)" = 0 ] || met=false ;;
+        userns) unshare --user true 2>/dev/null || met=false ;;
+        cgroup) grep -q '^[0-9]*:[^:]*\(cpu\|\):' /proc/self/cgroup || met=false ;;
+        cpus2) [ "$(nproc)" -ge 2 ] || met=false ;;
+        net) unshare --net true 2>/dev/null || met=false ;;
+        sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3)
+            command -v "$word" >/dev/null || met=false
+            ;;
+        *)
+            echo "requires: unknown word: $word" >&2
+            return 1
+            ;;
+        esac
+        $met && continue
+        if [ -n "${REQUIRE_ALL:-}" ]; then
+            echo "requires: $word is missing, and REQUIRE_ALL is set" >&2
+            return 1
+        fi
+        skip "needs $word"
+    done
+}
+
+# コンテナの中で sh のスクリプトを動かす。run と組み合わせる: run -0 inside 'id -u'
+inside() {
+    "$BIN" run sh -c "$1"
+}
+
+# 秒数のあいだ、コマンドが成功するまで繰り返す: retry 2 test -e FILE
+retry() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@"; do
+        ((${EPOCHREALTIME/./} < end)) || return 1
+        sleep 0.01
+    done
+}
+
+# コンテナを背後で始め、中のコマンドが動き出すまで待つ。LAUNCHER にランチャーの
+# PID を、CONTAINER に中の PID 1 の (ホストから見た) PID を入れる
+start_container() {
+    "$BIN" run "$@" </dev/null 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 5 find_container
+}
+
+# exec が済んだかどうかは、プログラムが変わったことで分かる
+find_container() {
+    CONTAINER=$(cat "/proc/$LAUNCHER/task/$LAUNCHER/children" 2>/dev/null) &&
+        CONTAINER=${CONTAINER% } && [ -n "$CONTAINER" ] &&
+        [ "$(readlink "/proc/$CONTAINER/exe")" != "$(readlink "/proc/$LAUNCHER/exe")" ]
+}
+
+# start_container したものを終わらせる。何度呼んでも、途中で失敗していてもよい
+stop_container() {
+    [ -n "${LAUNCHER:-}" ] || return 0
+    kill -KILL "$LAUNCHER" 2>/dev/null || true
+    wait "$LAUNCHER" 2>/dev/null || true
+    LAUNCHER=
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# 一般ユーザー attendee として動かす。setup_suite.bash が、スイートの中だけで作る。
+# そのユーザーの読める場所に、プログラムと rootfs の写しがある
+as_user() {
+    setpriv --reuid attendee --regid attendee --init-groups \
+        env -i PATH="$PATH" HOME="$USER_HOME" USER=attendee "$@"
+}
+
+# 同じユーザーから、本物の sudo を通して動かす
+as_sudoer() {
+    as_user sudo -n "$@"
+}
+
+# attendee から見たプログラム
+user_bin() {
+    echo "$USER_HOME/step$STEP"
+}
+
+# ホストの状態。コンテナの前と後で、同じでなければならない
+host_state() {
+    echo "== mounts" && sort /proc/self/mountinfo
+    echo "== links" && ip -br link && ip -br addr && ip route show table all
+    echo "== hostname" && uname -n
+    echo "== cgroups" && find /sys/fs/cgroup -type d -name 'container-steps*'
+    echo "== sysctls" && cat /proc/sys/user/max_user_namespaces \
+        /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward
+    echo "== namespaces" && readlink /proc/self/ns/*
+    echo "== processes" && ps -e -o comm= | grep '^step0' || true
+}
