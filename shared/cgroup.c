@@ -85,8 +85,8 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
             char *leaf = strstr(path, "/" LAUNCHER_CGROUP);
             if (leaf != NULL)
                 *leaf = '\0';
-            size_t used = strlen(group->top);
-            snprintf(group->top + used, sizeof(group->top) - used, "%s",
+            size_t length = strlen(group->top);
+            snprintf(group->top + length, sizeof(group->top) - length, "%s",
                      strcmp(path, "/") == 0 ? "" : path);
             break;
         }
@@ -173,15 +173,18 @@ static void remove_stale(int parent)
 {
     struct dirent *entry;
     struct stat found;
-    DIR *dir = fdopendir(dup(parent));
+    int copy = dup(parent);
+    DIR *dir = copy == -1 ? NULL : fdopendir(copy);
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         pid_t owner = atoi(entry->d_name);
         if (owner <= 0 || (owner != getpid() && kill(owner, 0) == 0))
             continue;
         int fd = openat(parent, entry->d_name, O_RDONLY | O_CLOEXEC);
-        if (fd != -1 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-            fstat(fd, &found) == 0 && (found.st_mode & S_ISVTX))
+        if (fd == -1)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &found) == 0 &&
+            (found.st_mode & S_ISVTX))
             unlinkat(parent, entry->d_name, AT_REMOVEDIR);
         close(fd);
     }

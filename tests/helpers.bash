@@ -109,5 +109,6 @@ host_state() {
     echo "== sysctls" && cat /proc/sys/user/max_user_namespaces \
         /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward
     echo "== namespaces" && readlink /proc/self/ns/*
-    echo "== processes" && ps -e -o comm= | grep '^step0' || true
+    echo "== processes"
+    pgrep -l '^step0' || true
 }

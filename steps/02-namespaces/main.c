@@ -13,6 +13,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    return flags;
+}
+
 /* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
 static _Noreturn void child(const struct options *opt,
                             const struct pipes *pipes)
@@ -39,12 +50,7 @@ int main(int argc, char *argv[])
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
 
-    /* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
-    uint64_t flags = 0;
-    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
-    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
-    pid_t pid = clone_child(flags);
+    pid_t pid = clone_child(new_namespaces());
     if (pid == -1)
         die("clone3");
     if (pid == 0)

@@ -19,6 +19,20 @@
 
 #define HOSTNAME "container"
 
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    return flags;
+}
+
 /* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
  * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
 static void drop_groups(void)
@@ -114,20 +128,11 @@ int main(int argc, char *argv[])
      * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    /* 親が準備を終えるまで、子を待たせる門 */
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1)
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
         die("pipe2");
     drop_groups();
 
-    /* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
-    uint64_t flags = 0;
-    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
-    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
-    flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
-    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
-    pid_t pid = clone_child(flags);
+    pid_t pid = clone_child(new_namespaces());
     if (pid == -1)
         die("clone3");
     if (pid == 0)

@@ -1,0 +1,113 @@
+#!/bin/sh
+# 必要なパッケージを、まだないものだけ入れる。
+#   setup.sh        作る、動かす、確かめるのに必要なもの
+#   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
+# まだ make も bash もないかもしれないので、POSIX の sh で書く。
+# Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
+set -eu
+
+base='
+gcc libc6-dev                   # コンパイル (サニタイザーも gcc と一緒に入る)
+make git                        # ビルド、ステップの差分
+libcap-dev                      # ケーパビリティー
+libmnl-dev                      # rtnetlink
+busybox-static                  # rootfs の中身
+bats procps strace              # テスト
+sudo                            # README のとおりに打てるように
+iproute2 netcat-openbsd         # ip, nc
+iputils-ping                    # ping
+psmisc util-linux               # pstree, lsns, nsenter, unshare
+libcap2-bin libcap-ng-utils     # capsh, pscap
+'
+
+dev='
+clang clang-format clang-tidy   # 2 つ目のコンパイラー、書式、静的解析
+cppcheck                        # 静的解析
+shellcheck shfmt                # シェルスクリプトの静的解析、書式
+hyperfine gnuplot-nox           # 計測、グラフ
+fonts-noto-cjk                  # グラフの日本語
+bubblewrap runc crun            # 計測で比べる相手
+podman uidmap                   # コンテナイメージの書き出し
+mmdebstrap debootstrap          # Debian の rootfs
+debian-archive-keyring          # Ubuntu で Debian の署名を調べる
+tmux                            # 端末を使うテスト
+qemu-system-x86 qemu-system-arm # 仮想マシン (x86-64, arm64)
+e2fsprogs cpio xz-utils zstd    # 仮想マシンの像を作る
+openssh-client                  # 仮想マシンに入る
+'
+# x86-64 でだけ使うもの
+dev_amd64='
+gcc-aarch64-linux-gnu           # arm64 でもコンパイルできるか調べる
+libc6-dev-arm64-cross
+'
+
+fail() {
+    echo "setup.sh: $1" >&2
+    echo "  ヒント: $2" >&2
+    exit 1
+}
+
+# 一覧から注釈を除き、1 行に並べる
+names() {
+    echo "$1" | sed 's/#.*//' | xargs
+}
+
+# 渡された名前のうち、入っていないもの
+missing() {
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" \
+        2>/dev/null | sed -n 's/^installed //p') || true
+    for package; do
+        echo "$installed" | grep -qxF -e "$package" || printf '%s ' "$package"
+    done
+}
+
+# 画面でなければ、進み具合は出さない
+apt_get() {
+    set -- env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+    [ "$(id -u)" = 0 ] || set -- sudo "$@"
+    "$@"
+}
+
+case ${1-} in
+'') wanted=$(names "$base") ;;
+dev) wanted=$(names "$base $dev") ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev]' ;;
+esac
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    fail 'apt-get: command not found' \
+        "Debian と Ubuntu のほかでは、次に当たるものを入れてください: $wanted"
+fi
+if [ "${1-}" = dev ] && [ "$(dpkg --print-architecture)" = amd64 ]; then
+    wanted="$wanted $(names "$dev_amd64")"
+fi
+
+# shellcheck disable=SC2086 # 名前は空白で区切ってある
+needed=$(missing $wanted)
+if [ -z "$needed" ]; then
+    echo 'setup: すべて入っています'
+else
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        fail 'must be root, and sudo is not installed' \
+            "root で動かしてください: su -c 'sh shared/scripts/setup.sh $*'"
+    fi
+    echo "setup: 次のものを入れます: $needed"
+    # パッケージの一覧がない (コンテナイメージなど) か、古いときだけ取り直す
+    # shellcheck disable=SC2086
+    if ! apt-get -s install --no-install-recommends $needed >/dev/null 2>&1; then
+        apt_get update
+        apt_get install --no-install-recommends $needed
+    elif ! apt_get install --no-install-recommends $needed; then
+        apt_get update
+        apt_get install --no-install-recommends $needed
+    fi
+fi
+
+# Ubuntu 22.04 の bats は 1.2 で、テストを選ぶ機能 (タグ) がない
+version=$(bats --version 2>/dev/null | sed 's/[^0-9]*//')
+if [ "$(printf '%s\n' 1.8.0 "$version" | sort -V | head -n 1)" != 1.8.0 ]; then
+    echo "setup.sh: bats $version is too old, make test needs 1.8 or later" >&2
+    echo '  ヒント: git clone -b v1.11.0 https://github.com/bats-core/bats-core &&' \
+        'sudo bats-core/install.sh /usr/local' >&2
+fi
