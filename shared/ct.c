@@ -213,18 +213,27 @@ pid_t clone_child(uint64_t flags)
 void watch_child(pid_t pid)
 {
     self.child = pid;
-    if (self.has_terminal)
-        dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %d です\n",
-                program_invocation_short_name, pid);
 }
 
 /* --- 子 ------------------------------------------------------------------ */
+
+void begin_child(const struct pipes *pipes)
+{
+    char pid[32] = "";
+
+    self.is_child = true;
+    /* まだホストの /proc が見えているので、/proc/self はホストから見た PID を
+     * 指す。getpid(2) では、新しい PID 名前空間の 1 になってしまう */
+    if (self.has_terminal && readlink("/proc/self", pid, sizeof(pid) - 1) != -1)
+        dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %s です\n",
+                program_invocation_short_name, pid);
+    die_with_parent(pipes);
+}
 
 void die_with_parent(const struct pipes *pipes)
 {
     struct pollfd reader = {.fd = pipes->report[1]};
 
-    self.is_child = true;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
         die("prctl PR_SET_PDEATHSIG");
     /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
@@ -257,10 +266,29 @@ void gate_open(const struct pipes *pipes)
     close(pipes->gate[1]);
 }
 
-void prepare_exec(const struct pipes *pipes)
+/* 引数のないシェルは、自分で端末を管理する。PID 名前空間の外にあるランチャー
+ * のグループは 0 にしか見えず、終わるときに戻せないので、自分のグループを作
+ * る。ほかのコマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにす
+ * る */
+static void lead_terminal(char *const *command)
+{
+    size_t length = strlen(command[0]);
+
+    if (!self.owns_terminal || command[1] != NULL || length < 2 ||
+        strcmp(command[0] + length - 2, "sh") != 0)
+        return;
+    if (setpgid(0, 0) == -1)
+        die("setpgid");
+    /* SIGTTOU はまだ止めてあるので、背後からでも前面に出られる。tcsetpgrp(3) */
+    if (tcsetpgrp(STDIN_FILENO, getpgrp()) == -1)
+        die("tcsetpgrp");
+}
+
+void prepare_exec(char *const *command, const struct pipes *pipes)
 {
     unsigned int report = pipes->report[1];
 
+    lead_terminal(command);
     if (sigaction(SIGCHLD, &self.caller_sigchld, NULL) == -1)
         die("sigaction SIGCHLD");
     if (sigprocmask(SIG_SETMASK, &self.caller_mask, NULL) == -1)

@@ -99,9 +99,12 @@ void prepare_launcher(void);
  * CLONE_NEW* の論理和。戻り値も fork(2) と同じで、失敗は -1 と errno */
 pid_t clone_child(uint64_t flags);
 
-/* 親: 子の PID を覚え (die() で道連れにする)、stdin が端末なら stderr に PID を
- * 知らせる */
+/* 親: 子の PID を覚える。このあと die() すると、子も終わらせる */
 void watch_child(pid_t pid);
+
+/* 子: 最初に呼ぶ。stdin が端末なら、ホストから見た自分の PID を stderr に知らせ
+ * る。続けて die_with_parent() をする */
+void begin_child(const struct pipes *pipes);
 
 /* 子: 親が死んだら SIGKILL を受け取る。親がもういなければ、ここで終わる。id を
  * 変えるとこの設定は消えるので、そのたびに呼ぶ。PR_SET_PDEATHSIG(2const) */
@@ -121,8 +124,9 @@ void mount_dir(const char *source, const char *target, const char *type,
                unsigned long flags, const char *data);
 
 /* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
- * 書き込み側は exec が閉じる)。exec の直前に呼ぶ。close_range(2) */
-void prepare_exec(const struct pipes *pipes);
+ * 書き込み側は exec が閉じる)。command が引数のないシェルなら、端末の前面に出
+ * す。exec の直前に呼ぶ。close_range(2) */
+void prepare_exec(char *const *command, const struct pipes *pipes);
 
 /* 子: exec に失敗した理由 (errno) を親に知らせて終わる */
 _Noreturn void report_exec_failure(const struct pipes *pipes,

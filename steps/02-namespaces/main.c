@@ -30,9 +30,9 @@ static _Noreturn void child(const struct options *opt,
 {
     /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
     close(pipes->report[0]);
-    die_with_parent(pipes);
+    begin_child(pipes);
 
-    prepare_exec(pipes);
+    prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
     execvp(opt->command[0], opt->command);
     report_exec_failure(pipes, opt->command[0]);

@@ -101,7 +101,7 @@ static _Noreturn void child(const struct options *opt,
 {
     /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
     close(pipes->report[0]);
-    die_with_parent(pipes);
+    begin_child(pipes);
     gate_wait(pipes);
     become_root();
     /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
@@ -111,7 +111,7 @@ static _Noreturn void child(const struct options *opt,
     change_root(opt->rootfs);
     mount_proc();
 
-    prepare_exec(pipes);
+    prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
     execvp(opt->command[0], opt->command);
     report_exec_failure(pipes, opt->command[0]);

@@ -420,7 +420,7 @@ static _Noreturn void child(const struct options *opt,
 {
     /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
     close(pipes->report[0]);
-    die_with_parent(pipes);
+    begin_child(pipes);
     gate_wait(pipes);
     join_cgroups();
     /* 今いる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
@@ -444,7 +444,7 @@ static _Noreturn void child(const struct options *opt,
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
 
-    prepare_exec(pipes);
+    prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
     execvp(opt->command[0], opt->command);
     report_exec_failure(pipes, opt->command[0]);
