@@ -1,0 +1,262 @@
+# $ を展開するのは中のシェル
+# shellcheck disable=SC2016,SC2153,SC2154
+load helpers
+
+setup() {
+    PIDS_TO_KILL=
+    MOUNTED=
+    borrow_dev
+}
+
+teardown() {
+    stop_container
+    local pid
+    for pid in $PIDS_TO_KILL; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    [ -z "$MOUNTED" ] || umount "$MOUNTED" 2>/dev/null || true
+    return_dev
+    mount --make-rprivate /
+}
+
+# 06 のルートには /dev/null がなく、busybox の sh は & を使えない。ここでは & を使
+# いたいだけなので、ホストの /dev を重ねておく
+borrow_dev() {
+    DEV=$(dirname "$(readlink -f "$BIN")")/rootfs/fs/dev
+    [ "$STEP" != 06 ] || mount --bind /dev "$DEV"
+}
+
+return_dev() {
+    [ "$STEP" != 06 ] || umount "$DEV"
+}
+
+requires_rootless() {
+    as_user unshare --user --map-root-user --net --pid --fork --mount-proc true 2>/dev/null ||
+        skip "needs user namespaces without root"
+}
+
+# ホストの / が shared (systemd の既定) でも確かめる
+share_root() {
+    mount --make-rshared /
+    grep -q ' / / .* shared:' /proc/self/mountinfo
+}
+
+LIST_LINKS='for link in /proc/self/ns/*; do
+    echo "${link##*/} $(readlink "$link")"
+done'
+
+link_of() {
+    readlink "/proc/$1/ns/$2"
+}
+
+has_own() {
+    [ "$(link_of "$CONTAINER" "$1")" != "$(link_of self "$1")" ]
+}
+
+# コンテナの PID 名前空間にいるプロセスの、ホストから見た PID
+container_pids() {
+    local link wanted
+    wanted=$(link_of "$CONTAINER" pid) || return
+    for link in /proc/[0-9]*/ns/pid; do
+        [ "$(readlink "$link" 2>/dev/null)" != "$wanted" ] || grep -oE '[0-9]+' <<<"$link"
+    done
+}
+
+has_processes() {
+    PIDS_TO_KILL=$(container_pids)
+    [ "$(wc -w <<<"$PIDS_TO_KILL")" = "$1" ]
+}
+
+all_gone() {
+    local pid
+    for pid in $PIDS_TO_KILL; do
+        is_gone "$pid" || return 1
+    done
+}
+
+# 背後の子、孫、セッションを分けた孫を持つコンテナ
+FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
+
+# --- PID -------------------------------------------------------------------------
+
+# bats test_tags=to09
+@test "echo \$\$ inside prints 1" {
+    requires root userns
+    run -0 inside 'echo $$'
+    [ "$output" = 1 ]
+}
+
+# bats test_tags=to08
+@test "exactly the links ipc, mnt, net, pid, user and uts in /proc/self/ns differ from the host's" {
+    requires root userns
+    run -0 comm -13 <(sh -c "$LIST_LINKS" | sort) <(inside "$LIST_LINKS" | sort)
+    [ "$(cut -d' ' -f1 <<<"$output" | xargs)" = "ipc mnt net pid pid_for_children user uts" ]
+}
+
+# bats test_tags=to09
+@test "ps inside shows only its own processes" {
+    requires root userns
+    run -0 inside 'sleep 100 & ps ax'
+    [ "$(awk 'NR > 1 { print $1 }' <<<"$output" | sort -n | head -2 | xargs)" = "1 2" ]
+    [ "${#lines[@]}" -le 4 ]
+    [[ $output == *"sleep 100"* ]]
+    [[ $output != *bats* ]]
+    [[ $output != *"$(basename "$BIN")"* ]]
+}
+
+# bats test_tags=to09
+@test "sleep 12345 has PID 1 inside and another PID outside" {
+    requires root userns
+    start_container sleep 12345
+    [ "$CONTAINER" != 1 ]
+    [ "$(awk '/^NSpid:/ { print $NF }' "/proc/$CONTAINER/status")" = 1 ]
+    [ "$(awk '/^NSpid:/ { print $2 }' "/proc/$CONTAINER/status")" = "$CONTAINER" ]
+    [ "$(ps -o args= --pid "$CONTAINER")" = "sleep 12345" ]
+    [ "$(ps -o ppid= --pid "$CONTAINER" | xargs)" = "$LAUNCHER" ]
+    run -0 nsenter --target "$CONTAINER" --pid --mount --root --user --preserve-credentials \
+        sh -c 'tr "\0" " " </proc/1/cmdline'
+    [ "$output" = "sleep 12345 " ]
+}
+
+# bats test_tags=to09
+@test "the namespace dies with its PID 1: killing it ends every process inside" {
+    requires root userns
+    start_container sh -c "$FAMILY"
+    has_own pid
+    retry 2 has_processes 4
+    kill -KILL "$CONTAINER"
+    local status=0
+    wait "$LAUNCHER" || status=$?
+    [ "$status" = 137 ]
+    retry 2 all_gone
+}
+
+# bats test_tags=to09
+@test "when PID 1 exits, the processes that it left behind are gone" {
+    requires root userns
+    start_container sh -c 'trap "exit 3" USR1; sleep 100 & setsid sleep 101 & wait'
+    has_own pid
+    retry 2 has_processes 3
+    kill -USR1 "$LAUNCHER"
+    local status=0
+    wait "$LAUNCHER" || status=$?
+    [ "$status" = 3 ]
+    retry 2 all_gone
+}
+
+# bats test_tags=to09
+@test "every process inside dies with the launcher, also one in a session of its own" {
+    requires root userns
+    start_container sh -c "$FAMILY"
+    has_own pid
+    retry 2 has_processes 4
+    kill -KILL "$LAUNCHER"
+    retry 2 all_gone
+}
+
+# INT がないのは、sh -c の sh が自分で受け取るから
+# bats test_tags=to09
+@test "PID 1 drops the signals it has no handler for, KILL and STOP from inside too" {
+    requires root userns
+    run -0 inside 'for name in TERM HUP QUIT USR1 KILL STOP; do kill -$name $$; done; echo alive'
+    [ "$output" = alive ]
+}
+
+# bats test_tags=to09
+@test "an orphan's new parent is PID 1 of the container" {
+    requires root userns
+    run -0 inside 'pid=$( (sleep 100 >/dev/null & echo $!) ); grep PPid: /proc/$pid/status; echo $$'
+    [ "$(xargs <<<"$output")" = "PPid: 1 1" ]
+}
+
+# bats test_tags=to09
+@test "a shell as PID 1 reaps orphans: no zombie is left inside" {
+    requires root userns
+    run -0 inside 'echo $$
+        for i in 1 2 3; do (true & true); done
+        sleep 0.02
+        grep -lE "^State:.Z" /proc/[0-9]*/status; echo none'
+    [ "${lines[*]}" = "1 none" ]
+}
+
+# --- マウント --------------------------------------------------------------------
+
+# bats test_tags=to09
+@test "/proc inside is a proc of its own, with nosuid, nodev and noexec" {
+    requires root userns
+    local line
+    run -0 inside 'grep " /proc .* - proc " /proc/self/mountinfo | tail -n 1'
+    line=$output
+    [[ $line == *" / /proc rw,nosuid,nodev,noexec,"*" - proc proc "* ]]
+    run -0 inside 'stat -c %d /proc'
+    [ "$output" != "$(stat -c %d /proc)" ]
+}
+
+# bats test_tags=to07
+@test "a mount made inside is not seen outside, also where the host's / is shared" {
+    requires root userns
+    local before
+    for propagation in private shared; do
+        mount --make-r$propagation /
+        before=$(sort /proc/self/mountinfo)
+        start_container sh -c 'mount -t tmpfs -o size=64k probe-inside /mnt && exec sleep 100'
+        has_own mnt
+        retry 2 grep -q probe-inside "/proc/$CONTAINER/mountinfo"
+        [ "$(sort /proc/self/mountinfo)" = "$before" ]
+        stop_container
+        [ "$(sort /proc/self/mountinfo)" = "$before" ]
+    done
+}
+
+# bats test_tags=to09
+@test "the host's mountinfo is the same before, during and after, also where its / is shared" {
+    requires root userns
+    share_root
+    local before
+    before=$(sort /proc/self/mountinfo)
+    start_container sleep 100
+    has_own mnt
+    [ "$(sort /proc/self/mountinfo)" = "$before" ]
+    stop_container
+    [ "$(sort /proc/self/mountinfo)" = "$before" ]
+}
+
+# bats test_tags=to09
+@test "a mount that the host makes later does not appear inside, also where its / is shared" {
+    requires root userns
+    share_root
+    start_container sleep 100
+    MOUNTED=$BATS_TEST_TMPDIR
+    mount -t tmpfs -o size=64k probe-outside "$MOUNTED"
+    grep -q probe-outside /proc/self/mountinfo
+    grep -q ' - proc ' "/proc/$CONTAINER/mountinfo"
+    run ! grep probe-outside "/proc/$CONTAINER/mountinfo"
+}
+
+# bats test_tags=to09
+@test "no mount inside is shared with or fed by the host, where the host's / is shared" {
+    requires root userns
+    share_root
+    run -0 inside 'cat /proc/self/mountinfo'
+    [[ $output == *" - proc "* ]]
+    [[ $output != *shared:* ]]
+    [[ $output != *master:* ]]
+}
+
+# bats test_tags=to07
+@test "root inside cannot unmount what it got from the host" {
+    requires root userns
+    run -0 inside 'echo $$; umount /proc && ! umount /proc'
+    [ "${lines[0]}" = 1 ]
+    [ -e /proc/self/status ]
+}
+
+# bats test_tags=to08
+@test "a user without root gets PID 1, an own /proc, and nothing is left when the launcher dies" {
+    requires root userns
+    requires_rootless
+    run -0 as_user "$(user_bin)" run sh -c 'echo $$; grep -c "^" /proc/1/status >/dev/null && ls -d /proc/[0-9]*'
+    [ "${lines[0]}" = 1 ]
+    [ "${lines[1]}" = /proc/1 ]
+    [ "${#lines[@]}" -le 3 ]
+}
