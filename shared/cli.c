@@ -215,10 +215,17 @@ static const char *default_rootfs(void)
     return rootfs;
 }
 
+/* 名前は cap_from_name(3) が調べる。ここでは、書き方を "NET_RAW" にそろえる */
 static void add_capability(struct options *opt, const char *name)
 {
     size_t count = 0;
 
+    if (name[strspn(name,
+                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+                    "abcdefghijklmnopqrstuvwxyz")] != '\0')
+        usage_error("--cap-add '%s': no such capability", name);
+    if (strncasecmp(name, "cap_", 4) == 0)
+        name += 4;
     while (opt->cap_add[count] != NULL)
         count++;
     if (count == CAP_ADD_MAX - 1)
@@ -258,6 +265,17 @@ static void set_option(struct options *opt, int letter, const char *value)
     }
 }
 
+/* getopt_long(3) は、"-x" の形のときだけ、optopt に文字を残して optind を進め
+ * ないことがある */
+static _Noreturn void refuse_option(const char *word)
+{
+    if (strncmp(word, "--", 2) != 0 && optopt != 0)
+        usage_error("unknown option: -%c", optopt);
+    if (strchr(word, '=') != NULL && optopt != 0)
+        usage_error("%s: takes no value", word);
+    usage_error("unknown option: %s", word);
+}
+
 /* argv[1] 以降のオプションを読み、最初のオプションでない語の位置を返す */
 static int read_options(int argc, char *argv[], struct options *opt)
 {
@@ -277,10 +295,8 @@ static int read_options(int argc, char *argv[], struct options *opt)
         }
         if (letter == ':')
             usage_error("%s: missing value", argv[optind - 1]);
-        if (letter == '?' && optopt != 0)
-            usage_error("unknown option: -%c", optopt);
         if (letter == '?')
-            usage_error("unknown option: %s", argv[optind - 1]);
+            refuse_option(argv[optind - 1]);
         limited |= strchr("cmps", letter) != NULL;
         set_option(opt, letter, optarg);
     }

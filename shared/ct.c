@@ -266,16 +266,25 @@ void gate_open(const struct pipes *pipes)
     close(pipes->gate[1]);
 }
 
-/* 引数のないシェルは、自分で端末を管理する。PID 名前空間の外にあるランチャー
- * のグループは 0 にしか見えず、終わるときに戻せないので、自分のグループを作
- * る。ほかのコマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにす
- * る */
-static void lead_terminal(char *const *command)
+/* スクリプトを渡されていないシェル: sh, bash -l など */
+static bool is_interactive_shell(char *const *command)
 {
     size_t length = strlen(command[0]);
 
-    if (!self.owns_terminal || command[1] != NULL || length < 2 ||
-        strcmp(command[0] + length - 2, "sh") != 0)
+    if (length < 2 || strcmp(command[0] + length - 2, "sh") != 0)
+        return false;
+    while (*++command != NULL)
+        if (**command != '-' || strchr(*command, 'c') != NULL)
+            return false;
+    return true;
+}
+
+/* シェルは、自分で端末を管理する。PID 名前空間の外にあるランチャーのグループ
+ * は 0 にしか見えず、終わるときに戻せないので、自分のグループを作る。ほかの
+ * コマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにする */
+static void lead_terminal(char *const *command)
+{
+    if (!self.owns_terminal || !is_interactive_shell(command))
         return;
     if (setpgid(0, 0) == -1)
         die("setpgid");
@@ -329,26 +338,48 @@ static bool status_has(const char *status, const char *field, int signal)
            (strtoull(line + strlen(field), NULL, 16) >> (signal - 1) & 1);
 }
 
+/* /proc/PID/status を読む。読めなければ空文字列にする */
+static void read_status(pid_t pid, char *status, size_t size)
+{
+    int fd = open(path_of("/proc/%d/status", pid), O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd == -1 ? -1 : read(fd, status, size - 1);
+
+    if (fd != -1)
+        close(fd);
+    status[length > 0 ? length : 0] = '\0';
+}
+
+/* sigwaitinfo(2) で待っているあいだは、待っているシグナルも SigBlk から消え
+ * る。少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が
+ * PID 1 のときに要る */
+static bool is_blocked_when_stopped(pid_t pid, int signal)
+{
+    char status[4096];
+    siginfo_t info;
+
+    kill(pid, SIGSTOP);
+    if (waitid(P_PID, pid, &info, WSTOPPED | WEXITED | WNOWAIT) == -1)
+        die("waitid %d", pid);
+    read_status(pid, status, sizeof(status));
+    kill(pid, SIGCONT);
+    return status_has(status, "\nSigBlk:", signal);
+}
+
 /* 子にとって、そのシグナルが既定の動作のままか。PID 1 はそういうシグナルを捨て
  * るので、ランチャーが代わりに動作を起こす。pid_namespaces(7) */
 static bool takes_default_action(pid_t pid, int signal,
                                  const struct pipes *pipes)
 {
     char status[4096];
-    int fd = open(path_of("/proc/%d/status", pid), O_RDONLY | O_CLOEXEC);
 
-    if (fd == -1)
-        return false;
-    ssize_t length = read(fd, status, sizeof(status) - 1);
-    close(fd);
-    status[length > 0 ? length : 0] = '\0';
-
-    if (status_has(status, "\nSigIgn:", signal))
+    read_status(pid, status, sizeof(status));
+    if (*status == '\0' || status_has(status, "\nSigIgn:", signal))
         return false;
     if (!has_executed(pipes))
         return !sigismember(&self.caller_mask, signal);
     return !status_has(status, "\nSigCgt:", signal) &&
-           !status_has(status, "\nSigBlk:", signal);
+           !status_has(status, "\nSigBlk:", signal) &&
+           !is_blocked_when_stopped(pid, signal);
 }
 
 /* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている */
@@ -374,25 +405,19 @@ static void stop_together(pid_t pid, int signal)
 static void pass_on(pid_t pid, const siginfo_t *info, const struct pipes *pipes)
 {
     int signal = info->si_signo;
-    bool by_default = takes_default_action(pid, signal, pipes);
+    bool harmless = signal == SIGWINCH || signal == SIGCONT;
+    bool by_default = !harmless && takes_default_action(pid, signal, pipes);
 
     if (!already_delivered(pid, info))
         kill(pid, signal);
     if (!by_default)
         return;
-    switch (signal) {
-    case SIGWINCH:
-    case SIGCONT:
-        break;
-    case SIGTSTP:
-    case SIGTTIN:
-    case SIGTTOU:
+    if (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
         stop_together(pid, signal);
-        break;
-    default:
-        self.killed_by = signal;
-        kill(pid, SIGKILL);
+        return;
     }
+    self.killed_by = signal;
+    kill(pid, SIGKILL);
 }
 
 static bool is_running(pid_t pid)

@@ -124,7 +124,7 @@ void mount_dir(const char *source, const char *target, const char *type,
                unsigned long flags, const char *data);
 
 /* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
- * 書き込み側は exec が閉じる)。command が引数のないシェルなら、端末の前面に出
+ * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出
  * す。exec の直前に呼ぶ。close_range(2) */
 void prepare_exec(char *const *command, const struct pipes *pipes);
 

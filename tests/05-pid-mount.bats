@@ -126,6 +126,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     retry 2 has_processes 4
     kill -KILL "$CONTAINER"
     local status=0
+    retry 5 is_gone "$LAUNCHER"
     wait "$LAUNCHER" || status=$?
     [ "$status" = 137 ]
     retry 2 all_gone
@@ -139,6 +140,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     retry 2 has_processes 3
     kill -USR1 "$LAUNCHER"
     local status=0
+    retry 5 is_gone "$LAUNCHER"
     wait "$LAUNCHER" || status=$?
     [ "$status" = 3 ]
     retry 2 all_gone
