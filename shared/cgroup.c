@@ -141,6 +141,32 @@ static bool is_current(int fd, const char *path, struct stat *opened)
            named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
 }
 
+/* 鍵がかかっているのは、ふつうは 1 ミリ秒もない。持ち主が止められていたら、
+ * シグナルを止めたまま待ち続けるわけにはいかないので、10 秒であきらめる。
+ * flock(2) */
+static bool lock_within_10s(int fd)
+{
+    struct timespec interval = {.tv_nsec = 100 * 1000};
+
+    for (int i = 0; i < 100000; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK)
+            return false;
+        nanosleep(&interval, NULL);
+    }
+    return false;
+}
+
+/* fd を閉じてから終わる。鍵を持ったまま後始末に入ると、自分を待ってしまう */
+static _Noreturn void give_up(int fd, int error, const char *what,
+                              const char *path)
+{
+    close(fd);
+    errno = error;
+    die("%s %s", what, path);
+}
+
 /* parent を作って鍵をかける。誰かが消すのとすれ違ったら、作り直す */
 static int lock_parent(const char *path)
 {
@@ -154,16 +180,15 @@ static int lock_parent(const char *path)
             continue;
         if (fd == -1)
             die("open %s", path);
-        if (flock(fd, LOCK_EX) == -1)
-            die("flock %s", path);
+        if (!lock_within_10s(fd))
+            give_up(fd, errno, "flock", path);
         if (!is_current(fd, path, &found)) {
             close(fd);
             continue;
         }
         if (found.st_mode & S_ISVTX)
             return fd;
-        errno = EEXIST;
-        die("mkdir %s", path);
+        give_up(fd, EEXIST, "mkdir", path);
     }
 }
 
@@ -265,7 +290,7 @@ void cgroup_remove(const struct cgroup *group)
     int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd == -1)
         return;
-    if (flock(fd, LOCK_EX) == 0 && is_current(fd, group->parent, &found) &&
+    if (lock_within_10s(fd) && is_current(fd, group->parent, &found) &&
         (found.st_mode & S_ISVTX))
         rmdir(group->parent);
     close(fd);

@@ -52,19 +52,22 @@ static const struct hint hints[] = {
      "プロセス数の上限です。ulimit -u と pids.max を確かめてください"},
 
     /* uid_map と gid_map。user_namespaces(7) */
+    {"open", "/proc/", EROFS, NULL, NULL,
+     "/proc が読み取り専用です (Docker などの中)\n"
+     "ホストで実行するか、docker run --privileged で試してください"},
     {"open", "_map", EACCES, NULL, NULL,
-     "子の /proc/PID に書けません。/proc が読み取り専用か、別の人の子です"},
+     "子の /proc/PID に書く権限がありません。別の人の子です"},
     {"write", "_map", EACCES, NULL, NULL,
      "id の対応づけを書く権限がありません。sudo を付けて実行してください"},
     {"write", "gid_map", EPERM, NULL, NULL,
      "gid_map の前に setgroups へ deny と書く必要があります\n"
      "自分のものでない gid は、root でなければ対応づけられません"},
     {"write", "uid_map", EPERM, NULL, NULL,
-     "対応づけられるのは自分の uid だけです。uid_map は 1 度しか書けません\n"
-     "ほかの uid に対応づけるには、sudo を付けて実行してください"},
+     "root でなければ、対応づけられるのは自分の uid "
+     "だけです。コンテナの中では、\n"
+     "cat /proc/self/uid_map にある uid だけです。1 度しか書けません"},
     {"write", "_map", EINVAL, NULL, NULL,
-     "「内側 外側 個数」の形でないか、外側の id がこの名前空間にありません\n"
-     "cat /proc/self/uid_map で、今の対応づけを確かめてください"},
+     "「内側 外側 個数」の形ではありません。個数は 1 以上です"},
 
     /* 子の中の特権 */
     {"sethostname", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
@@ -100,6 +103,21 @@ static const struct hint hints[] = {
      "make rootfs で作り直すか、mkdir で作ってください"},
     {"openat2", NULL, ENOTDIR, NULL, NULL,
      "マウント先がディレクトリーではありません"},
+
+    {"mkdir", "cgroup", EEXIST, NULL, NULL,
+     "同じ名前の cgroup を、別のプログラムが作っています。消さずに残しました\n"
+     "要らないものなら、rmdir %s"},
+    {"mkdir", "cgroup", EACCES, NULL, NULL,
+     "cgroup を作る権限がありません。sudo を付けて実行してください\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"mkdir", NULL, EACCES, NULL, NULL,
+     "ルートにマウント先のディレクトリーがなく、作る権限もありません\n"
+     "make rootfs で作り直すか、mkdir で作ってください"},
+    {"chdir", NULL, ENOTDIR, NULL, NULL,
+     "--rootfs にはディレクトリーを指定してください"},
+    {"chdir", NULL, EACCES, NULL, NULL,
+     "ルートに入れません。コンテナの root は、ホストではあなたです\n"
+     "ls -ld で、あなたが入れる場所かどうかを確かめてください"},
 
     /* chroot(2), pivot_root(2) */
     {"chroot", NULL, ENOENT, NULL, NULL,
@@ -151,9 +169,6 @@ static const struct hint hints[] = {
      "コントローラーがここでは有効ではありません。v1 "
      "が使っている場合もあります\n"
      "cat /sys/fs/cgroup/cgroup.controllers。あきらめるなら --no-cgroup"},
-    {"mkdir", "cgroup", EACCES, NULL, NULL,
-     "cgroup を作る権限がありません。sudo を付けて実行してください\n"
-     "制限をあきらめるなら --no-cgroup"},
     {"open", "cgroup", EACCES, NULL, NULL,
      "cgroup に書く権限がありません。sudo を付けて実行してください\n"
      "制限をあきらめるなら --no-cgroup"},

@@ -22,6 +22,8 @@ requires() {
         root) [ "$(id -u)" = 0 ] || met=false ;;
         userns) unshare --user true 2>/dev/null || met=false ;;
         cgroup) grep -q '^[0-9]*:[^:]*\(cpu\|\):' /proc/self/cgroup || met=false ;;
+        rootless) setpriv --reuid 4711 --regid 4711 --clear-groups \
+            unshare --user true 2>/dev/null || met=false ;;
         cpus2) [ "$(nproc)" -ge 2 ] || met=false ;;
         net) unshare --net true 2>/dev/null || met=false ;;
         sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3)
@@ -59,7 +61,8 @@ retry() {
 # コンテナを背後で始め、中のコマンドが動き出すまで待つ。LAUNCHER にランチャーの
 # PID を、CONTAINER に中の PID 1 の (ホストから見た) PID を入れる
 start_container() {
-    "$BIN" run "$@" </dev/null 3>&- 4>&- &
+    # 背後のジョブは INT と QUIT を無視させられているので、元に戻す
+    env --default-signal "$BIN" run "$@" </dev/null 3>&- 4>&- &
     LAUNCHER=$!
     retry 5 find_container
 }
@@ -74,7 +77,8 @@ find_container() {
 # start_container したものを終わらせる。何度呼んでも、途中で失敗していてもよい
 stop_container() {
     [ -n "${LAUNCHER:-}" ] || return 0
-    kill -KILL "$LAUNCHER" 2>/dev/null || true
+    kill -TERM "$LAUNCHER" 2>/dev/null || true
+    retry 2 is_gone "$LAUNCHER" || kill -KILL "$LAUNCHER" 2>/dev/null || true
     wait "$LAUNCHER" 2>/dev/null || true
     LAUNCHER=
 }

@@ -35,6 +35,9 @@ if ! command -v bats >/dev/null; then
     exit 1
 fi
 
+# sudo で始めても、スイートの中の root は「sudo を使わない root」とする
+unset SUDO_UID SUDO_GID SUDO_USER SUDO_COMMAND
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

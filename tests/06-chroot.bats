@@ -1,0 +1,154 @@
+load helpers
+
+setup() {
+    requires root userns
+    ROOTFS=$(realpath "$(dirname "$BIN")/rootfs/fs")
+    NAME=${BIN##*/}
+}
+
+teardown() {
+    stop_container
+}
+
+# 書き換えてよい rootfs の写しを作り、そのパスを出す
+copy_rootfs() {
+    cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
+    echo "$BATS_TEST_TMPDIR/fs"
+}
+
+# bats test_tags=to09
+@test "ls / inside lists the root file system, not the host" {
+    run -0 inside 'ls -A /'
+    [ "$(sort <<<"$output")" = "$(find "$ROOTFS" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)" ]
+}
+
+@test "from outside, the container's root directory is the rootfs" {
+    start_container sleep 100
+    [ "$(readlink "/proc/$CONTAINER/root")" = "$ROOTFS" ]
+    [ "$(readlink "/proc/$LAUNCHER/root")" = / ]
+}
+
+# bats test_tags=to09
+@test "a file made in / inside lies in the rootfs outside, and nowhere else" {
+    fs=$(copy_rootfs)
+    run -0 "$BIN" run --rootfs "$fs" sh -c 'echo inside >/made-by-the-test'
+    [ "$(cat "$fs/made-by-the-test")" = inside ]
+    [ ! -e /made-by-the-test ]
+}
+
+# bats test_tags=to09
+@test "--rootfs takes an absolute path, a relative path and a symbolic link to the directory" {
+    fs=$(copy_rootfs)
+    echo right >"$fs/which"
+    ln -s fs "$BATS_TEST_TMPDIR/link"
+    cd "$BATS_TEST_TMPDIR"
+    for dir in "$fs" fs ./fs/ ../"${BATS_TEST_TMPDIR##*/}"/fs link; do
+        run -0 "$BIN" run --rootfs "$dir" cat /which
+        [ "$output" = right ]
+    done
+}
+
+# bats test_tags=to09
+@test "the default rootfs is the one beside the program, whatever the working directory" {
+    home=$BATS_TEST_TMPDIR/home
+    mkdir -p "$home/rootfs" "$home/elsewhere"
+    cp "$BIN" "$home/program"
+    cp -a "$ROOTFS" "$home/rootfs/fs"
+    echo right >"$home/rootfs/fs/which"
+    ln -s ../program "$home/elsewhere/link"
+    cd "$home"
+    run -0 ./program run cat /which
+    [ "$output" = right ]
+    cd elsewhere
+    run -0 ../program run cat /which
+    [ "$output" = right ]
+    run -0 ./link run cat /which
+    [ "$output" = right ]
+    cd /
+    PATH=$home:$PATH run -0 program run cat /which
+    [ "$output" = right ]
+}
+
+# bats test_tags=to09
+@test "the command starts in / of the rootfs, not in the caller's directory" {
+    for dir in "$TOP" "$ROOTFS/bin" /; do
+        cd "$dir"
+        run -0 inside 'readlink /proc/self/cwd && [ . -ef / ] && ls -d demo'
+        [ "$output" = $'/\ndemo' ]
+    done
+}
+
+# bats test_tags=to09
+@test "the command is looked up inside the rootfs: a program of the host's is not found" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\necho host\n' >"$BATS_TEST_TMPDIR/bin/only-on-the-host"
+    chmod +x "$BATS_TEST_TMPDIR/bin/only-on-the-host"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run -127 "$BIN" run only-on-the-host
+    [ "${lines[0]}" = "$NAME: exec only-on-the-host: No such file or directory" ]
+}
+
+@test "the only mount that the container sees is its own /proc" {
+    run -0 inside 'cat /proc/self/mountinfo'
+    [ "${#lines[@]}" = 1 ]
+    [[ ${lines[0]} =~ ' / /proc rw,nosuid,nodev,noexec,relatime - proc ' ]]
+    run -0 inside 'cat /proc/1/comm'
+    [ "$output" = cat ] || [ "$output" = sh ]
+}
+
+@test "/demo/unchroot ESCAPES: it reads a file outside the rootfs and lists the host's /" {
+    echo secret >"$BATS_TEST_TMPDIR/marker"
+    [[ $BATS_TEST_TMPDIR != "$ROOTFS"/* ]]
+    run ! inside "cat $BATS_TEST_TMPDIR/marker"
+    run -0 inside "/demo/unchroot cat $BATS_TEST_TMPDIR/marker"
+    [ "$output" = secret ]
+    run -0 inside '/demo/unchroot ls -A /'
+    [ "$(sort <<<"$output")" = "$(find / -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)" ]
+}
+
+# bats test_tags=to09
+@test "a directory that was open before the root changed leads out of it" {
+    echo secret >"$BATS_TEST_TMPDIR/marker"
+    # shellcheck disable=SC2016,SC2094 # $0 は、中の sh が展開する
+    run -0 "$BIN" run sh -c '[ ! -e "$0" ] && cat /proc/self/fd/0/marker' \
+        "$BATS_TEST_TMPDIR" <"$BATS_TEST_TMPDIR"
+    [ "$output" = secret ]
+}
+
+# bats test_tags=to09
+@test "a program whose loader is not in the rootfs: No such file, and the hint names the loader" {
+    fs=$(copy_rootfs)
+    loader=$(ldd /bin/ls | grep -o '/[^ ]*/ld-[^ ]*')
+    rm -f "$fs$loader"
+    cp /bin/ls "$fs/dynamic"
+    run -126 "$BIN" run --rootfs "$fs" /dynamic
+    [ "${lines[0]}" = "$NAME: exec /dynamic: No such file or directory" ]
+    [[ ${lines[1]} == "  ヒント: "*"$loader"* ]]
+}
+
+# bats test_tags=to09
+@test "a rootfs whose proc is a symbolic link is refused, and nothing is mounted on its target" {
+    fs=$(copy_rootfs)
+    rmdir "$fs/proc"
+    mkdir "$fs/target"
+    ln -s target "$fs/proc"
+    before=$(cat /proc/self/mountinfo)
+    run -125 "$BIN" run --rootfs "$fs" touch /ran
+    [[ ${lines[0]} =~ ^"$NAME: openat2 "/?"proc: Too many levels of symbolic links"$ ]]
+    [[ ${lines[1]} == "  ヒント: "* ]]
+    [ ! -e "$fs/ran" ]
+    [ "$before" = "$(cat /proc/self/mountinfo)" ]
+}
+
+# bats test_tags=to09
+@test "a rootfs that is not there: status 125, the path and a hint" {
+    run -125 "$BIN" run --rootfs /no/such/rootfs true
+    [[ ${lines[0]} =~ ^"$NAME: "(chroot|mount)" /no/such/rootfs: No such file or directory"$ ]]
+    [[ ${lines[1]} == "  ヒント: "* ]]
+}
+
+# bats test_tags=to09
+@test "a rootfs that is a file: status 125, the path and why" {
+    touch "$BATS_TEST_TMPDIR/file"
+    run -125 "$BIN" run --rootfs "$BATS_TEST_TMPDIR/file" true
+    [[ ${lines[0]} =~ ^"$NAME: "[a-z]+" $BATS_TEST_TMPDIR/file: Not a directory"$ ]]
+}

@@ -1,0 +1,208 @@
+load helpers
+
+setup() {
+    requires root userns
+    ROOTFS=$(realpath "$(dirname "$BIN")/rootfs/fs")
+}
+
+teardown() {
+    stop_container
+}
+
+# 書き換えてよい rootfs の写しを作る。busybox は名前で働きが変わるので、名前のほう
+# は同じにする
+copy_rootfs() {
+    cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
+    mkdir "$BATS_TEST_TMPDIR/fs/copy"
+    cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/fs/copy/busybox"
+}
+
+# /proc/PID/status の 5 つのマスク。引数は、残っているケーパビリティー
+masks() {
+    printf 'CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x' \
+        0 "$1" "$1" "$1" 0
+}
+
+# runc spec が並べるもの。カーネルの構成によっては、ないものもある
+MASKED='/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats
+    /proc/timer_list /proc/timer_stats /proc/sched_debug /proc/scsi
+    /sys/firmware /sys/devices/virtual/powercap'
+READONLY='/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'
+
+# bats test_tags=to09
+@test "after exec the five masks are 0, 20000420 three times, and 0" {
+    run -0 inside 'grep ^Cap /proc/self/status'
+    [ "$output" = "$(masks 0x20000420)" ]
+    run -0 "$BIN" run grep ^Cap /proc/1/status
+    [ "$output" = "$(masks 0x20000420)" ]
+    start_container sleep 100
+    [ "$(grep ^Cap "/proc/$CONTAINER/status")" = "$(masks 0x20000420)" ]
+}
+
+# bats test_tags=to09
+@test "--cap-add NET_RAW adds its bit to permitted, effective and bounding, and no other" {
+    run -0 "$BIN" run --cap-add NET_RAW grep ^Cap /proc/self/status
+    [ "$output" = "$(masks 0x20002420)" ]
+    run -0 "$BIN" run --cap-add=net_raw grep ^Cap /proc/self/status
+    [ "$output" = "$(masks 0x20002420)" ]
+}
+
+# bats test_tags=to09
+@test "--cap-add can be given several times; one that is kept anyway changes nothing" {
+    run -0 "$BIN" run --cap-add NET_RAW --cap-add SYS_CHROOT --cap-add CHOWN \
+        --cap-add KILL grep ^Cap /proc/self/status
+    [ "$output" = "$(masks 0x20042421)" ]
+}
+
+# bats test_tags=to09
+@test "--cap-add SYS_CHROOT gives chroot back, and only that" {
+    run -0 "$BIN" run --cap-add SYS_CHROOT chroot / true
+    run ! "$BIN" run --cap-add SYS_CHROOT mount -t tmpfs tmpfs /mnt
+}
+
+# bats test_tags=to09
+@test "exec of a setuid program as uid 0 gains nothing, NoNewPrivs is 1" {
+    copy_rootfs
+    chmod 4755 "$BATS_TEST_TMPDIR/fs/copy/busybox"
+    run -0 "$BIN" run --rootfs "$BATS_TEST_TMPDIR/fs" \
+        /copy/busybox grep -E '^(Cap|NoNewPrivs)' /proc/self/status
+    [ "$output" = "$(masks 0x20000420)"$'\nNoNewPrivs:\t1' ]
+}
+
+# bats test_tags=to09
+@test "exec of a program with file capabilities gains nothing, or is refused" {
+    [ -n "$(command -v setcap)" ] || skip "needs setcap"
+    copy_rootfs
+    setcap cap_sys_chroot,cap_kill+p "$BATS_TEST_TMPDIR/fs/copy/busybox"
+    run -0 "$BIN" run --rootfs "$BATS_TEST_TMPDIR/fs" \
+        /copy/busybox grep ^CapPrm /proc/self/status
+    [ "$output" = $'CapPrm:\t0000000020000420' ]
+    # 初めから有効 (e) なものは、足りなければ exec が失敗する。capabilities(7)
+    setcap cap_sys_chroot,cap_kill+ep "$BATS_TEST_TMPDIR/fs/copy/busybox"
+    run -126 "$BIN" run --rootfs "$BATS_TEST_TMPDIR/fs" /copy/busybox chroot / true
+    [[ ${lines[0]} == *": exec /copy/busybox: Operation not permitted" ]]
+}
+
+# bats test_tags=to09
+@test "chroot is refused: EPERM, and so the escape program does not even start" {
+    run ! inside 'chroot / true'
+    [[ $output == *"Operation not permitted"* ]]
+    run -1 inside '/demo/unchroot ls /'
+    [[ $output == "unchroot: chroot "*": Operation not permitted" ]]
+}
+
+# bats test_tags=to09
+@test "mount, umount and a new mount namespace are refused: EPERM" {
+    run ! inside 'mount -t tmpfs tmpfs /mnt'
+    [[ $output == *"ermission denied"* || $output == *"not permitted"* ]]
+    run ! inside 'umount /dev/shm'
+    [[ $output == *"not permitted"* ]]
+    run ! inside 'unshare -m true'
+    [[ $output == *"not permitted"* ]]
+}
+
+# bats test_tags=to09
+@test "sethostname, setting the clock and adding an address are refused: EPERM" {
+    run ! inside 'hostname other'
+    [[ $output == *"Operation not permitted"* ]]
+    # 万一許されても時計が狂わないように、今の時刻にする。busybox の date は、失敗
+    # しても 0 で終わる
+    # shellcheck disable=SC2016 # $() は、中の sh が展開する
+    run inside 'date -s @$(date +%s)'
+    [[ $output == *"Operation not permitted"* ]]
+    run ! inside 'ip addr add 10.9.9.9/32 dev lo'
+    [[ $output == *"Operation not permitted"* ]]
+}
+
+# bats test_tags=to09
+@test "permission bits bind the root inside: a file of mode 000 cannot be read, chown is refused" {
+    run ! inside 'cd /dev/shm && echo x >file && chmod 0 file && cat file'
+    [[ $output == *"Permission denied"* ]]
+    run ! inside 'cd /dev/shm && echo x >file && chown 1 file'
+    [[ $output == "chown: "* ]]
+}
+
+# bats test_tags=to09
+@test "unshare -U is refused inside: the number of user namespaces there is 0, the host's is untouched" {
+    before=$(cat /proc/sys/user/max_user_namespaces)
+    ((before > 0))
+    run ! inside 'unshare -U true'
+    [[ $output == *"No space left on device"* ]]
+    start_container sh -c 'cat /proc/sys/user/max_user_namespaces; exec sleep 100' \
+        >"$BATS_TEST_TMPDIR/inner"
+    retry 5 test -s "$BATS_TEST_TMPDIR/inner"
+    [ "$(cat "$BATS_TEST_TMPDIR/inner")" = 0 ]
+    [ "$(cat /proc/sys/user/max_user_namespaces)" = "$before" ]
+    unshare --user true
+    run ! inside 'echo 1 >/proc/sys/user/max_user_namespaces'
+    [[ $output == *"Read-only file system"* ]]
+}
+
+# bats test_tags=to09
+@test "writing core_pattern is refused, also when the root inside is the host's root" {
+    before=$(cat /proc/sys/kernel/core_pattern)
+    # 万一書けても変わらないように、読んだものを書く
+    # shellcheck disable=SC2016 # $old は、中の sh が展開する
+    script='read -r old </proc/sys/kernel/core_pattern; echo "$old" >/proc/sys/kernel/core_pattern'
+    unset SUDO_UID SUDO_GID
+    run ! inside "$script"
+    [[ $output == *"core_pattern: Read-only file system" ]]
+    export SUDO_UID=4711 SUDO_GID=4712
+    run ! "$(user_bin)" run sh -c "grep -q ' /proc/sys proc ro,' /proc/mounts && $script"
+    [[ $output == *"core_pattern: "* ]]
+    [ "$(cat /proc/sys/kernel/core_pattern)" = "$before" ]
+}
+
+# bats test_tags=to09
+@test "not one file in /proc/sys can be opened for writing" {
+    unset SUDO_UID SUDO_GID
+    # 追記で開くだけで、何も書かない
+    # shellcheck disable=SC2016 # $file は、中の sh が展開する
+    run -0 inside 'find /proc/sys -type f -perm -200 | while read -r file; do
+        if { true >>"$file"; } 2>/dev/null; then echo "$file"; fi
+    done'
+    [ "$output" = "" ]
+}
+
+# bats test_tags=to09
+@test "what reveals the host in /proc and /sys shows nothing" {
+    found=0
+    for path in $MASKED; do
+        [ -e "$path" ] || continue
+        ((found += 1))
+        # shellcheck disable=SC2016 # $0 は、中の sh が展開する
+        run "$BIN" run sh -c '{ [ -d "$0" ] && ls -A "$0" || cat "$0"; } 2>/dev/null' "$path"
+        [ "$output" = "" ]
+        run -0 "$BIN" run grep " $path " /proc/mounts
+        [[ $output == *" ro,nosuid,nodev,noexec"* ]]
+    done
+    ((found > 0))
+}
+
+# bats test_tags=to09
+@test "what changes the kernel in /proc is read-only, and still refuses set-uid, devices, exec" {
+    found=0
+    for path in $READONLY; do
+        [ -e "$path" ] || continue
+        ((found += 1))
+        run -0 "$BIN" run grep " $path " /proc/mounts
+        [[ $output == "proc $path proc ro,nosuid,nodev,noexec"* ]]
+    done
+    ((found > 0))
+    # ホストの /proc は、書けるまま
+    [[ $(findmnt -n -o OPTIONS /proc) == rw* ]]
+    # shellcheck disable=SC2016 # $$ は、中の sh が展開する
+    run -0 inside 'grep -q "^proc /proc proc rw," /proc/mounts && echo 0 >/proc/$$/oom_score_adj'
+}
+
+# bats test_tags=to09
+@test "with nothing but the three capabilities, kill works and a server can bind port 80" {
+    # shellcheck disable=SC2016 # $! は、中の sh が展開する
+    run -0 inside 'grep -q "^CapEff:.0000000020000420" /proc/self/status &&
+        { sleep 100 & } && kill $! && { wait $!; echo $?; }'
+    [ "${lines[-1]}" = 143 ]
+    start_container sh -c 'grep -q "^CapEff:.0000000020000420" /proc/self/status &&
+        exec nc -l -p 80'
+    # 80 番は 16 進で 0050、待ち受け中は 0A。proc_pid_net(5)
+    retry 5 grep -qE ':0050 0*:0000 0A ' "/proc/$CONTAINER/net/tcp" "/proc/$CONTAINER/net/tcp6"
+}

@@ -1,0 +1,515 @@
+load helpers
+
+setup() {
+    requires root userns cgroup net
+    NAME=${BIN##*/}
+    OTHERS=()
+    POINTS=()
+    PRIVATE=none
+}
+
+# ランチャーを SIGKILL すると cgroup が残るので、TERM で終わらせる
+teardown() {
+    local pid
+    for pid in $LAUNCHER $LISTENER "${OTHERS[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    remove_private_cgroups
+    ip link del veth-host 2>/dev/null || true
+    ip route flush root 10.0.0.0/8 2>/dev/null || true
+}
+
+end_container() {
+    kill -TERM "$LAUNCHER"
+    wait "$LAUNCHER" 2>/dev/null || true
+    LAUNCHER=
+}
+
+# 自分から終わるコンテナを待つ。ランチャーの終了ステータスを返す
+wait_container() {
+    local pid=$LAUNCHER
+    LAUNCHER=
+    wait "$pid"
+}
+
+# 今のコンテナはそのままにして、もう 1 つ始められるようにする
+set_aside() {
+    OTHERS+=("$LAUNCHER")
+    LAUNCHER=
+}
+
+# --- cgroup の見つけ方 ---------------------------------------------------------
+
+# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
+# の行がなければ、v2。proc_pid_mounts(5)
+hierarchy() {
+    awk -v name="$1" '
+        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
+        $3 == "cgroup2" && !found { found = $2 " v2" }
+        END { print found }' /proc/self/mounts
+}
+
+is_v2() {
+    [[ $(hierarchy "$1") == *" v2" ]]
+}
+
+# コンテナがいる cgroup のディレクトリー: group_of cpu
+group_of() {
+    local line point
+    line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
+        line=$(grep '^0::' "/proc/$CONTAINER/cgroup")
+    line=${line#*:*:}
+    point=$(hierarchy "$1")
+    point=${point% v?}
+    echo "$point${line#"/$PRIVATE"}"
+}
+
+# すべての制限: CPU の quota と周期 [us]、メモリーとスワップ [バイト]、プロセス数
+limits() {
+    local cpu memory
+    cpu=$(group_of cpu)
+    memory=$(group_of memory)
+    if is_v2 cpu; then
+        cat "$cpu/cpu.max"
+    else
+        cat "$cpu/cpu.cfs_quota_us" "$cpu/cpu.cfs_period_us"
+    fi
+    if is_v2 memory; then
+        cat "$memory/memory.max" "$memory/memory.swap.max"
+    else
+        # v1 の memsw は、メモリーとスワップの合計
+        cat "$memory/memory.limit_in_bytes"
+        echo $(($(cat "$memory/memory.memsw.limit_in_bytes") - $(cat "$memory/memory.limit_in_bytes")))
+    fi
+    cat "$(group_of pids)/pids.max"
+}
+
+# limits の出力を 1 行にしたもの
+limits_are() {
+    [ "$(limits | xargs)" = "$*" ]
+}
+
+oom_kills() {
+    local file=memory.oom_control
+    ! is_v2 memory || file=memory.events
+    awk '$1 == "oom_kill" { print $2 }' "$(group_of memory)/$file"
+}
+
+# 各階層の一番上に、空の cgroup を重ねる。ほかのスイートのコンテナと混ざらないの
+# で、何が残ったかを正確に数えられ、他人のディレクトリーの役も置ける
+private_cgroups() {
+    local point version name
+    PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
+    while read -r point version; do
+        mkdir "$point/$PRIVATE"
+        POINTS+=("$point")
+        if [ "$version" = v2 ]; then
+            for name in cpu memory pids cpuset; do
+                grep -qw "$name" "$point/cgroup.controllers" || continue
+                echo "+$name" >"$point/cgroup.subtree_control"
+            done
+        elif [ -e "$point/cpuset.cpus" ]; then
+            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
+            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
+        fi
+        mount --bind "$point/$PRIVATE" "$point"
+    done < <(for name in cpu memory pids cpuset; do hierarchy "$name"; done | sort -u)
+}
+
+# 重ねた cgroup の中にある、container-steps とコンテナのディレクトリー
+private_dirs() {
+    find "${POINTS[@]}" -mindepth 1 -type d
+}
+
+no_private_dirs() {
+    [ -z "$(private_dirs)" ]
+}
+
+remove_private_cgroups() {
+    local point
+    for point in "${POINTS[@]}"; do
+        [ -d "$point/$PRIVATE" ] || umount "$point"
+        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
+    done
+    POINTS=()
+}
+
+# bats test_tags=to09
+@test "the default limits: 20 ms of CPU in 100 ms, 50 MB, no swap, 64 processes" {
+    start_container sleep 100
+    limits_are 20000 100000 52428800 0 64
+}
+
+@test "--cpus, --memory and --pids set the limits" {
+    start_container --cpus 0.5 --memory 80M --pids 20 sleep 100
+    limits_are 50000 100000 83886080 0 20
+    end_container
+    start_container --cpus 1 --memory 8388608 --pids 1 sleep 100
+    limits_are 100000 100000 8388608 0 1
+    end_container
+    start_container --cpus 0.01 --memory 4096k sleep 100
+    limits_are 1000 100000 4194304 0 64
+}
+
+@test "a process that is born at once is in the container's groups as well" {
+    start_container sh -c 'sleep 100 & sleep 100 & wait'
+    for name in cpu memory pids; do
+        # shellcheck disable=SC2016 # eval が展開する
+        retry 5 eval '[ "$(wc -l <"$(group_of $name)/cgroup.procs")" = 3 ]'
+        grep -qx "$CONTAINER" "$(group_of $name)/cgroup.procs"
+    done
+}
+
+# --- CPU -----------------------------------------------------------------------
+
+# コンテナのスレッドが動いた時間 [us]。proc_pid_schedstat(5)
+cpu_time() {
+    cat /proc/"$CONTAINER"/task/*/schedstat | awk '{ sum += $1 } END { printf "%d", sum / 1000 }'
+}
+
+# マシンが混んでいても順番が来るように、重みを一番大きくする。割り当ては変わらない
+prefer_container() {
+    local point dir
+    point=$(hierarchy cpu)
+    for dir in "${point% v?}" "${point% v?}/container-steps" "$(group_of cpu)"; do
+        if is_v2 cpu; then
+            echo 10000 >"$dir/cpu.weight"
+        else
+            echo 262144 >"$dir/cpu.shares"
+        fi
+    done
+}
+
+# 1.2 秒のあいだに使った CPU が、SHARE % の 25 % 以内か。少なすぎれば、3 回まで測る
+uses_about() {
+    local share=$1 try used start percent
+    for try in 1 2 3; do
+        used=$(cpu_time)
+        start=${EPOCHREALTIME/./}
+        sleep 1.2
+        used=$(($(cpu_time) - used))
+        percent=$((used * 1000 / (${EPOCHREALTIME/./} - start)))
+        echo "try $try: $percent/1000 of a CPU, wanted: $share/100"
+        ((percent < share * 10 * 5 / 4)) || return 1
+        ((percent < share * 10 * 3 / 4)) || return 0
+    done
+    return 1
+}
+
+@test "one burning thread gets its 20 % of a CPU by default" {
+    private_cgroups
+    start_container /demo/cpuburn 1 100
+    prefer_container
+    uses_about 20
+}
+
+@test "four burning threads get 50 % together with --cpus 0.5, and are throttled" {
+    private_cgroups
+    start_container --cpus 0.5 /demo/cpuburn 4 100
+    prefer_container
+    uses_about 50
+    (($(awk '$1 == "nr_throttled" { print $2 }' "$(group_of cpu)/cpu.stat") > 5))
+}
+
+# --- メモリー ------------------------------------------------------------------
+
+@test "memhog takes nearly 50 MB, then it is killed: status 137" {
+    run -137 "$BIN" run /demo/memhog 200 0
+    [[ ${lines[-1]} =~ ^"memhog: "([0-9]+)" MB"$ ]]
+    ((BASH_REMATCH[1] >= 40 && BASH_REMATCH[1] <= 50))
+}
+
+@test "--memory 16M: memhog gets less than 16 MB; with --memory 150M it gets 100" {
+    run -137 "$BIN" run --memory 16M /demo/memhog 200 0
+    [[ ${lines[-1]} =~ ^"memhog: "([0-9]+)" MB"$ ]]
+    ((BASH_REMATCH[1] >= 10 && BASH_REMATCH[1] <= 16))
+    run -0 "$BIN" run --memory 150M /demo/memhog 100 0
+    [ "${lines[-1]}" = "memhog: 100 MB" ]
+}
+
+@test "the shell survives memhog and sees 137; the group counts oom_kill 1" {
+    start_container sh -c '/demo/memhog 200 0 >/dev/null; echo $?; exec sleep 100' \
+        >"$BATS_TEST_TMPDIR/out" 2>&1
+    [ "$(oom_kills)" = 0 ] || [ "$(oom_kills)" = 1 ]
+    retry 20 grep -q '^[0-9]' "$BATS_TEST_TMPDIR/out"
+    [ "$(tail -n 1 "$BATS_TEST_TMPDIR/out")" = 137 ]
+    [ "$(oom_kills)" = 1 ]
+}
+
+# --- プロセスの数と cpuset -----------------------------------------------------
+
+@test "a fork bomb gets EAGAIN: 63 children by default, 19 with --pids 20" {
+    run -0 "$BIN" run /demo/forkbomb 200
+    [ "$output" = "forkbomb: 63 children, then fork: Resource temporarily unavailable" ]
+    run -0 "$BIN" run --pids 20 /demo/forkbomb 200
+    [ "$output" = "forkbomb: 19 children, then fork: Resource temporarily unavailable" ]
+}
+
+@test "with --cpuset the process may use that CPU only, and taskset cannot change it" {
+    requires cpus2
+    list=$(taskset -cp $$)
+    first=${list##* }
+    first=${first%%[-,]*}
+    other=${list##*[-, ]}
+    start_container --cpuset "$first" sleep 100
+    grep -qx "Cpus_allowed_list:.$first" "/proc/$CONTAINER/status"
+    [ "$(cat "$(group_of cpuset)/cpuset.cpus")" = "$first" ]
+    end_container
+    run -0 "$BIN" run --cpuset "$first,$other" taskset "$(printf %x $((1 << other)))" true
+    run ! "$BIN" run --cpuset "$first" taskset "$(printf %x $((1 << other)))" true
+    [[ $output == *"Invalid argument"* ]]
+}
+
+# --- cgroup 名前空間 -----------------------------------------------------------
+
+@test "inside, every cgroup is /; outside, the same process is deep below" {
+    start_container sh -c 'cat /proc/self/cgroup; exec sleep 100' >"$BATS_TEST_TMPDIR/inner"
+    retry 5 test -s "$BATS_TEST_TMPDIR/inner"
+    run ! grep -v ':/$' "$BATS_TEST_TMPDIR/inner"
+    for name in cpu memory pids; do
+        [[ $(group_of "$name") == *"/container-steps/"* ]]
+    done
+    [ "$(readlink "/proc/$CONTAINER/ns/cgroup")" != "$(readlink /proc/self/ns/cgroup)" ]
+}
+
+@test "the limits cannot be lifted from inside: no file to write to, no cgroup mount" {
+    start_container sh -c 'mount -t cgroup -o memory none /mnt
+        mount -t cgroup2 none /mnt
+        find / -xdev -name "memory*" ! -path "/proc/*"
+        find /sys/fs/cgroup -mindepth 1
+        echo refused; exec sleep 100' >"$BATS_TEST_TMPDIR/out" 2>&1
+    retry 10 grep -qx refused "$BATS_TEST_TMPDIR/out"
+    run -0 cat "$BATS_TEST_TMPDIR/out"
+    [ "${#lines[@]}" = 3 ]
+    run ! grep -v -e denied -e 'not permitted' -e refused <<<"$output"
+    limits_are 20000 100000 52428800 0 64
+}
+
+@test "even with CAP_SYS_ADMIN, the attendee's root may look at the limits but not change them" {
+    export SUDO_UID=4711 SUDO_GID=4712
+    file=memory.limit_in_bytes
+    ! is_v2 memory || file=memory.max
+    run ! "$(user_bin)" run --cap-add SYS_ADMIN sh -c "mkdir -p /dev/shm/group && {
+        mount -t cgroup -o memory none /dev/shm/group || mount -t cgroup2 none /dev/shm/group
+        } 2>/dev/null && cd /dev/shm/group && cat $file && echo 100000000 >$file"
+    [ "${lines[0]}" = 52428800 ]
+    [[ ${lines[1]} == *"ermission denied"* ]]
+}
+
+@test "--no-cgroup leaves the process where the launcher is, and still makes the link" {
+    start_container --no-cgroup sleep 100
+    [ "$(cat "/proc/$CONTAINER/cgroup")" = "$(cat "/proc/$LAUNCHER/cgroup")" ]
+    ip link show veth-host
+}
+
+# --- ネットワーク --------------------------------------------------------------
+
+# /proc/net/tcp で、このポートが待ち受け中 (0A) になるまで待つ: listening DIR 8080
+listening() {
+    retry 5 grep -qE "$(printf ':%04X 0*:0000 0A ' "$2")" "$1/net/tcp" "$1/net/tcp6"
+}
+
+@test "veth-host has 10.0.0.1/24 outside, veth-child has 10.0.0.2/24 inside, lo is up" {
+    start_container sleep 100
+    run -0 ip -br addr show veth-host
+    [[ $output =~ ^"veth-host@"[^\ ]+\ +UP\ +"10.0.0.1/24 " ]]
+    run -0 nsenter --target "$CONTAINER" --net ip -br addr
+    [ "${#lines[@]}" = 2 ]
+    [[ ${lines[0]} =~ ^"lo "\ *[^\ ]+\ +"127.0.0.1/8 " ]]
+    [[ ${lines[1]} =~ ^"veth-child@"[^\ ]+\ +UP\ +"10.0.0.2/24 " ]]
+    nsenter --target "$CONTAINER" --net ip -br link show lo up | grep -q lo
+}
+
+@test "TCP from the host reaches a server inside" {
+    start_container nc -l -p 8080 >"$BATS_TEST_TMPDIR/received"
+    listening "/proc/$CONTAINER" 8080
+    echo "from the host" >/dev/tcp/10.0.0.2/8080
+    wait_container
+    [ "$(cat "$BATS_TEST_TMPDIR/received")" = "from the host" ]
+}
+
+@test "TCP from inside reaches a server on the host" {
+    # 終わりのない stdin にする。EOF だと nc が送信側を閉じ、中の nc は送る前に終わる
+    mkfifo "$BATS_TEST_TMPDIR/silence"
+    busybox nc -l -p 8081 <>"$BATS_TEST_TMPDIR/silence" >"$BATS_TEST_TMPDIR/received" 3>&- 4>&- &
+    LISTENER=$!
+    listening /proc/self 8081
+    run -0 inside 'echo from the inside | nc -w 5 10.0.0.1 8081'
+    wait "$LISTENER"
+    LISTENER=
+    [ "$(cat "$BATS_TEST_TMPDIR/received")" = "from the inside" ]
+}
+
+@test "ping works both ways, inside with --cap-add NET_RAW" {
+    run -0 "$BIN" run --cap-add NET_RAW ping -c 1 -W 2 10.0.0.1
+    start_container sleep 100
+    busybox ping -c 1 -W 2 10.0.0.2
+}
+
+@test "a host without any route to it is not reached: only the own subnet is" {
+    run -0 inside 'ip route'
+    [[ $output == "10.0.0.0/24 dev veth-child "* ]]
+    [ "${#lines[@]}" = 1 ]
+}
+
+@test "--no-veth gives the container nothing but lo, and still limits it" {
+    start_container --no-veth sleep 100
+    run -0 nsenter --target "$CONTAINER" --net ip -br link
+    [[ $output == "lo "* && ${#lines[@]} = 1 ]]
+    run ! ip link show veth-host
+    limits_are 20000 100000 52428800 0 64
+}
+
+@test "a second container at the same time gets 10.0.1.2, and both talk to the host" {
+    start_container nc -l -p 8080 >"$BATS_TEST_TMPDIR/first"
+    first=$CONTAINER
+    set_aside
+    start_container nc -l -p 8080 >"$BATS_TEST_TMPDIR/second"
+    ip -br addr show veth-host | grep -q ' 10.0.0.1/24 '
+    ip -br addr show veth-host1 | grep -q ' 10.0.1.1/24 '
+    nsenter --target "$first" --net ip -br addr show veth-child | grep -q ' 10.0.0.2/24 '
+    nsenter --target "$CONTAINER" --net ip -br addr show veth-child | grep -q ' 10.0.1.2/24 '
+    nsenter --target "$first" --net busybox ping -c 1 -W 2 10.0.0.1
+    nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.1.1
+    listening "/proc/$first" 8080
+    listening "/proc/$CONTAINER" 8080
+    echo one >/dev/tcp/10.0.0.2/8080
+    echo two >/dev/tcp/10.0.1.2/8080
+    wait_container
+    wait "${OTHERS[0]}"
+    [ "$(cat "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/second")" = $'one\ntwo' ]
+}
+
+@test "a link of somebody else's called veth-host is kept; the container takes the next subnet" {
+    ip link add veth-host type veth peer name foreign
+    index=$(cat /sys/class/net/veth-host/ifindex 2>/dev/null || ip -o link show veth-host | cut -d: -f1)
+    start_container sleep 100
+    ip -br addr show veth-host1 | grep -q ' 10.0.1.1/24 '
+    nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.1.1
+    end_container
+    run ! ip link show veth-host1
+    [ "$(ip -o link show veth-host | cut -d: -f1)" = "$index" ]
+    run -0 ip -br addr show veth-host
+    [[ $output != *10.0.0.1* ]]
+}
+
+@test "a subnet that the host already routes is skipped" {
+    ip route add 10.0.0.0/24 dev lo
+    ip route add 10.0.1.7/32 dev lo
+    start_container sleep 100
+    ip -br addr show veth-host2 | grep -q ' 10.0.2.1/24 '
+    nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.2.1
+    end_container
+    [ "$(ip route | sort | xargs)" = "10.0.0.0/24 dev lo scope link 10.0.1.7 dev lo scope link" ]
+}
+
+@test "when the host routes all of 10.0.0.0/8, the start is refused with a hint, nothing is left" {
+    private_cgroups
+    ip route add 10.0.0.0/8 dev lo
+    links=$(ip -br link)
+    run -125 timeout -s KILL 5 "$BIN" run true
+    [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
+    [[ ${lines[1]} == "  ヒント: "*"ip route"* || ${lines[2]} == "  ヒント: "*"ip route"* ]]
+    no_private_dirs
+    [ "$links" = "$(ip -br link)" ]
+    run -0 "$BIN" run --no-veth true
+    no_private_dirs
+}
+
+# --- 後始末 --------------------------------------------------------------------
+
+@test "link and groups are there while it runs, and gone as soon as the launcher has exited" {
+    private_cgroups
+    for try in 1 2 3; do
+        start_container sleep 100
+        ip link show veth-host
+        grep -qx "$CONTAINER" "$(group_of cpu)/cgroup.procs"
+        [[ $(private_dirs) == *"$(group_of memory)"* ]]
+        end_container
+        run ! ip link show veth-host
+        no_private_dirs
+    done
+    # 短いものでも、次はまた 10.0.0.2 になる
+    for try in 1 2 3; do
+        run -0 inside 'ip -o -4 addr show veth-child'
+        [[ $output == *" 10.0.0.2/24 "* ]]
+        run ! ip link show veth-host
+        no_private_dirs
+    done
+}
+
+@test "after SIGKILL of the launcher: processes and link within 2 s, groups with the next run" {
+    private_cgroups
+    start_container sh -c 'sleep 100 & setsid sleep 100 & exec sleep 100'
+    pids=$(cat "$(group_of pids)/cgroup.procs")
+    ip link show veth-host
+    kill -KILL "$LAUNCHER"
+    wait_container || true
+    for pid in $pids; do
+        retry 2 is_gone "$pid"
+    done
+    retry 2 eval '! ip link show veth-host'
+    run -0 inside 'ip -o -4 addr show veth-child'
+    [[ $output == *" 10.0.0.2/24 "* ]]
+    no_private_dirs
+}
+
+@test "the next run does not touch the groups of a container that is still running" {
+    private_cgroups
+    start_container sleep 100
+    dirs=$(private_dirs)
+    [ -n "$dirs" ]
+    run -0 inside true
+    [ "$dirs" = "$(private_dirs)" ]
+    limits_are 20000 100000 52428800 0 64
+}
+
+@test "a directory of somebody else's called container-steps: refused with its path, kept" {
+    private_cgroups
+    mkdir "${POINTS[@]/%//container-steps}"
+    before=$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')
+    run -125 timeout -s KILL 5 "$BIN" run true
+    [[ ${lines[0]} =~ ^"$NAME: mkdir ".*"/container-steps: File exists"$ ]]
+    [ "$before" = "$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')" ]
+    run ! ip link show veth-host
+}
+
+@test "a group of somebody else's with the very name is neither used nor removed" {
+    private_cgroups
+    start_container sleep 100
+    # 次の PID のどれかと必ずぶつかるように、たくさん作る。目印は付けない
+    next=$CONTAINER
+    own=$(group_of memory)
+    for point in "${POINTS[@]}"; do
+        [ -d "$point/container-steps" ] || continue
+        seq -f "$point/container-steps/%.0f" $((next + 1)) $((next + 100)) | xargs mkdir
+    done
+    foreign=$(private_dirs | grep -v "/${own##*/}\$" | sort)
+    end_container
+    start_container sleep 100
+    ((LAUNCHER > next && CONTAINER < next + 100))
+    limits_are 20000 100000 52428800 0 64
+    run ! grep -qxF "$(group_of memory)" <<<"$foreign"
+    # shellcheck disable=SC2046 # 1 行に 1 つのディレクトリー
+    run cat $(sed 's/.*[0-9]$/&\/cgroup.procs/;t;d' <<<"$foreign")
+    [ "$status" = 0 ] && [ "$output" = "" ]
+    end_container
+    [ "$(private_dirs | sort)" = "$foreign" ]
+}
+
+@test "a limit that the kernel refuses leaves no group behind" {
+    private_cgroups
+    # 上の cgroup にない CPU は、カーネルが断る
+    requires cpus2
+    list=$(taskset -cp $$)
+    first=${list##* }
+    first=${first%%[-,]*}
+    for point in "${POINTS[@]}"; do
+        [ ! -e "$point/cpuset.cpus" ] || echo "$first" >"$point/cpuset.cpus"
+    done
+    ! is_v2 cpuset || skip "v2 ignores CPUs that the parent does not have"
+    run -125 timeout -s KILL 5 "$BIN" run --cpuset "${list##*[-, ]}" true
+    [[ ${lines[0]} == *"/cpuset.cpus: Permission denied" ]]
+    no_private_dirs
+}

@@ -1,0 +1,212 @@
+# 約束 1: どう終わっても、ホストは前のまま
+# $ を展開するのは中のシェル
+# shellcheck disable=SC2016,SC2034,SC2153
+load helpers
+
+STEPS='01 02 03 04 05 06 07 08 09'
+
+setup() {
+    # 伝播があるほうが、漏れに気づける
+    mount --make-rshared /
+    BEFORE=$BATS_TEST_TMPDIR/before
+    AFTER=$BATS_TEST_TMPDIR/after
+    MARK=5$$.$BATS_TEST_NUMBER # sleep の引数。ほかの sleep と見分ける
+    state >"$BEFORE"
+}
+
+teardown() {
+    stop_container
+    local pid
+    for pid in $(pgrep -fx "sleep $MARK" || true); do
+        kill -KILL "$pid"
+    done
+    mount --make-rprivate /
+}
+
+step() {
+    local path
+    path=$(dirname "$BIN")/step$1
+    [ -x "$path" ] || path=$TOP/step$1
+    echo "$path"
+}
+
+# すべてのステップを動かしてから 1 度だけ比べる。1 回に数十ミリ秒かかる。
+# cgroup の木は、並んで動くほかのスイートと共有しているので、別に調べる
+state() {
+    host_state | grep -v '/container-steps'
+    echo "== files" && find "$(dirname "$BIN")/rootfs/fs" -newer "$BATS_TEST_TMPDIR" ! -path '*/tmp*' 2>/dev/null
+    echo "== sleeps" && { pgrep -fx "sleep $MARK" || true; }
+}
+
+is_unchanged() {
+    state >"$AFTER"
+    cmp -s "$BEFORE" "$AFTER"
+}
+
+unchanged_within() {
+    retry "$1" is_unchanged || {
+        echo "the host has changed:"
+        diff "$BEFORE" "$AFTER"
+        return 1
+    }
+}
+
+start() {
+    local program
+    program=$(step "$1")
+    shift
+    env --default-signal "$program" run "$@" </dev/null >/dev/null 2>&1 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 5 find_container
+}
+
+# ランチャーが終わるまで待つ
+finish() {
+    retry 5 is_gone "$LAUNCHER"
+    wait "$LAUNCHER" || true
+    LAUNCHER=
+}
+
+# コンテナにいるあいだに、名前のある cgroup を控えておく
+cgroups_of() {
+    sed -nE 's/^[0-9]+:([^:]*):(.*container-steps\/.*)$/\1 \2/p' "/proc/$1/cgroup" |
+        while read -r controller path; do
+            find /sys/fs/cgroup -maxdepth 5 -type d -path "*$path"
+        done
+}
+
+all_removed() {
+    local path
+    for path; do
+        [ ! -e "$path" ] || return 1
+    done
+}
+
+@test "after a command that ends well, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        run -0 "$(step "$number")" run true
+    done
+    unchanged_within 0
+}
+
+@test "after a command that fails, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        run -7 "$(step "$number")" run sh -c 'exit 7'
+    done
+    unchanged_within 0
+}
+
+@test "after a command that does not exist, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        run -127 "$(step "$number")" run no-such-command
+    done
+    unchanged_within 0
+}
+
+@test "after a set-up that fails in the child, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in 06 07 08 09; do
+        run -125 "$(step "$number")" run --rootfs /nonexistent true
+    done
+    unchanged_within 0
+}
+
+@test "after a set-up that fails in the parent, the host is as before" {
+    requires root userns cgroup strace
+    local number
+    for number in 03 04 05 06 07 08 09; do
+        run -125 strace -qq -o /dev/null -e trace=clone3 -e inject=clone3:error=ENOSPC \
+            "$(step "$number")" run true
+        # 3 番目は、step08 までは gid_map、step09 では cgroup
+        run -125 timeout -s KILL 3 strace -qq -o /dev/null -e trace=write \
+            -e inject=write:error=EPERM:when=3 "$(step "$number")" run true
+    done
+    unchanged_within 0
+}
+
+@test "after a launcher that was told to stop, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        start "$number" sleep "$MARK"
+        run ! is_unchanged
+        kill -TERM "$LAUNCHER"
+        finish
+    done
+    unchanged_within 0
+}
+
+@test "within 2 s after the launcher's SIGKILL, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        start "$number" sleep "$MARK"
+        run ! is_unchanged
+        kill -KILL "$LAUNCHER"
+        finish
+    done
+    unchanged_within 2
+}
+
+@test "within 2 s after the launcher's SIGKILL, no process of a whole family is left, in 05 to 09" {
+    requires root userns cgroup
+    local number
+    for number in 05 07 08 09; do
+        start "$number" sh -c "sleep $MARK & setsid sleep $MARK & exec sleep $MARK"
+        retry 2 eval '[ "$(pgrep -cfx "sleep $MARK")" = 3 ]'
+        kill -KILL "$LAUNCHER"
+        finish
+    done
+    unchanged_within 2
+}
+
+@test "when PID 1 of the container is killed, the host is as before" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        start "$number" sleep "$MARK"
+        kill -KILL "$CONTAINER"
+        finish
+    done
+    unchanged_within 0
+}
+
+@test "the container's cgroups are gone after its end, and after a SIGKILL with the next run" {
+    requires root userns cgroup
+    local paths
+    start 09 sleep "$MARK"
+    mapfile -t paths < <(cgroups_of "$CONTAINER")
+    [ "${#paths[@]}" -ge 1 ]
+    kill -TERM "$LAUNCHER"
+    finish
+    all_removed "${paths[@]}"
+
+    start 09 sleep "$MARK"
+    mapfile -t paths < <(cgroups_of "$CONTAINER")
+    [ "${#paths[@]}" -ge 1 ]
+    kill -KILL "$LAUNCHER"
+    finish
+    retry 2 is_gone "$CONTAINER"
+    if ! all_removed "${paths[@]}"; then
+        run -0 "$BIN" run true
+    fi
+    retry 5 all_removed "${paths[@]}"
+}
+
+@test "a user's runs without root leave the host as before" {
+    requires root userns
+    as_user unshare --user --map-root-user --net --pid --fork --mount-proc true 2>/dev/null ||
+        skip "needs user namespaces without root"
+    local number
+    for number in 02 03 04 05 06 07 08; do
+        run -7 as_user "$USER_HOME/step$number" run sh -c 'exit 7'
+    done
+    unchanged_within 0
+}

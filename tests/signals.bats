@@ -1,0 +1,464 @@
+# シグナル、端末、終了ステータス (設計書の 4 章と、5 章の約束 2 と 3)
+# $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
+# retry と eval の中で使う変数、printf に渡すエスケープ、サブシェルも承知の上
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2059,SC2153,SC2154
+load helpers
+
+PASSED_ON='INT TERM HUP QUIT USR1 USR2'
+# PID 1 にならないもの、なるもの、全部入り
+SOME_STEPS='01 05 09'
+
+setup() {
+    OUT=$BATS_TEST_TMPDIR/out
+    KEYS=$BATS_TEST_TMPDIR/keys
+    SCREEN=$BATS_TEST_TMPDIR/screen
+    : >"$OUT"
+    TERMINAL=
+}
+
+teardown() {
+    stop_family
+    close_terminal
+}
+
+# コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る
+stop_family() {
+    local children=
+    [ -z "${LAUNCHER:-}" ] || children=$(pgrep -P "${CONTAINER:-0}" || true)
+    stop_container
+    # shellcheck disable=SC2086 # 語に分ける
+    [ -z "$children" ] || kill -KILL $children 2>/dev/null || true
+}
+
+step() {
+    local path
+    path=$(dirname "$BIN")/step$1
+    [ -x "$path" ] || path=$TOP/step$1
+    echo "$path"
+}
+
+# start_container と同じ。ただし & が無視させた INT と QUIT を元に戻し、出力は OUT へ
+start() {
+    local program
+    program=$(step "$1")
+    shift
+    env --default-signal "$program" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 5 find_container
+}
+
+# start のコンテナが終わるのを待ち、終了ステータスを確かめる
+ends_with() {
+    local status=0
+    retry 5 is_gone "$LAUNCHER"
+    wait "$LAUNCHER" || status=$?
+    LAUNCHER=
+    if [ "$status" != "$1" ]; then
+        echo "exit status $status, not $1"
+        return 1
+    fi
+}
+
+# SigCgt などの行に、シグナルの印が付いているか
+has_signal() {
+    local mask
+    mask=$(awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status")
+    ((0x${mask:-0} >> ($(kill -l "$3") - 1) & 1))
+}
+
+# sleep は終わるまで trap を待たせるので、待つのは wait
+on_signals() {
+    local name script=
+    for name; do
+        script+="trap 'echo got $name' $name; "
+    done
+    echo "$script sleep 100 & while :; do wait; done"
+}
+
+# --- 端末 ------------------------------------------------------------------------
+
+# 本物の端末 (pty) の中で sh のスクリプトを動かす。打つ文字は fd 8 に書く
+open_terminal() {
+    mkfifo "$KEYS"
+    env --default-signal script -qfec "$1" "$SCREEN" <"$KEYS" >/dev/null 2>&1 3>&- 4>&- &
+    TERMINAL=$!
+    exec 8>"$KEYS"
+}
+
+# 中のものは、端末が切れた HUP と、PID 名前空間の終わりで消える
+close_terminal() {
+    [ -n "$TERMINAL" ] || return 0
+    exec 8>&-
+    kill -KILL "$TERMINAL" 2>/dev/null || true
+    wait "$TERMINAL" 2>/dev/null || true
+    TERMINAL=
+    [ -z "${SHELL_PID:-}" ] || kill -KILL "$SHELL_PID" 2>/dev/null || true
+}
+
+type_keys() {
+    printf "$1" >&8
+}
+
+shows() {
+    grep -qF -- "$1" "$SCREEN"
+}
+
+count_of() {
+    grep -cF -- "$1" "$OUT" || true
+}
+
+# open_terminal の中で始めたランチャーとコンテナを見つける
+find_in_terminal() {
+    [ -s "$BATS_TEST_TMPDIR/pid" ] && LAUNCHER=$(cat "$BATS_TEST_TMPDIR/pid") && find_container
+}
+
+state_is() {
+    [ "$(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null)" = "$2" ]
+}
+
+# --- 受け渡し --------------------------------------------------------------------
+
+@test "a command with a handler gets INT TERM HUP QUIT USR1 USR2 from the launcher, each once" {
+    requires root userns cgroup
+    local number name
+    for number in $SOME_STEPS; do
+        # shellcheck disable=SC2086 # 語に分ける
+        start "$number" sh -c "$(on_signals $PASSED_ON)"
+        retry 2 has_signal "$CONTAINER" SigCgt USR2
+        for name in $PASSED_ON; do
+            kill "-$name" "$LAUNCHER"
+            retry 2 grep -qx "got $name" "$OUT"
+        done
+        [ "$(wc -l <"$OUT")" = 6 ]
+        stop_family
+    done
+}
+
+@test "when the command handles the signal, its own exit status counts" {
+    requires root userns cgroup
+    local number name
+    for number in $SOME_STEPS; do
+        for name in $PASSED_ON; do
+            start "$number" sh -c "trap 'kill \$!; exit 9' $name; sleep 100 & wait"
+            retry 2 has_signal "$CONTAINER" SigCgt "$name"
+            kill "-$name" "$LAUNCHER"
+            ends_with 9
+        done
+    done
+}
+
+@test "without a handler, each signal ends the container, and the launcher's status is 128+n" {
+    requires root userns cgroup
+    local number name
+    for number in $SOME_STEPS; do
+        for name in $PASSED_ON; do
+            start "$number" sleep 100
+            kill "-$name" "$LAUNCHER"
+            ends_with $((128 + $(kill -l "$name")))
+            is_gone "$CONTAINER"
+        done
+    done
+}
+
+@test "WINCH and CONT reach a handler, and do not end a command without one" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        start "$number" sh -c "$(on_signals WINCH CONT)"
+        retry 2 has_signal "$CONTAINER" SigCgt CONT
+        kill -WINCH "$LAUNCHER"
+        retry 2 grep -qx 'got WINCH' "$OUT"
+        kill -CONT "$LAUNCHER"
+        retry 2 grep -qx 'got CONT' "$OUT"
+        stop_family
+
+        # 小さい番号のシグナルから届くので、HUP では追い越してしまう
+        start "$number" sh -c "$(on_signals USR1)"
+        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        kill -WINCH "$LAUNCHER"
+        kill -CONT "$LAUNCHER"
+        retry 2 eval '! has_signal "$LAUNCHER" ShdPnd WINCH && ! has_signal "$LAUNCHER" ShdPnd CONT'
+        kill -USR1 "$LAUNCHER"
+        retry 2 grep -qx 'got USR1' "$OUT"
+        kill -TERM "$LAUNCHER"
+        ends_with 143
+    done
+}
+
+@test "a signal that the command ignores does not end it" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        start "$number" sh -c "trap '' TERM; $(on_signals USR1)"
+        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        kill -TERM "$LAUNCHER"
+        kill -USR1 "$LAUNCHER"
+        retry 2 grep -qx 'got USR1' "$OUT"
+        state_is "$CONTAINER" S
+        stop_family
+    done
+}
+
+@test "a command that blocks a signal is not killed for it: the signal waits" {
+    requires root userns
+    local number
+    for number in 01 05; do
+        start "$number" env --block-signal=TERM sleep 100
+        retry 2 has_signal "$CONTAINER" SigBlk TERM
+        kill -TERM "$LAUNCHER"
+        retry 2 has_signal "$CONTAINER" ShdPnd TERM
+        kill -USR1 "$LAUNCHER"
+        ends_with 138
+    done
+}
+
+# 中のランチャーはシグナルを止めて sigwaitinfo で待つので、handler がない
+@test "a launcher as PID 1 of a container passes the signal on, instead of being killed" {
+    requires root userns
+    local inner
+    start_nested sh -c 'trap "echo got TERM; exit 9" TERM; sleep 100 & wait'
+    retry 5 eval 'inner=$(pgrep -P "$CONTAINER" -x sh) && has_signal "$inner" SigCgt TERM'
+    kill -TERM "$LAUNCHER"
+    ends_with 9
+    grep -qx 'got TERM' "$OUT"
+    retry 2 is_gone "$inner"
+
+    start_nested sleep 100
+    retry 5 pgrep -P "$CONTAINER" -x sleep
+    kill -USR2 "$LAUNCHER"
+    ends_with 140
+}
+
+# 中のプログラムも同じなので、find_container では見分けられない
+start_nested() {
+    env --default-signal "$(step 05)" run "$(step 05)" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 5 eval 'CONTAINER=$(pgrep -P "$LAUNCHER") && pgrep -P "$CONTAINER"'
+}
+
+@test "a signal at any moment of the start ends everything with 128+n" {
+    requires root userns cgroup
+    local number name delay
+    for number in 01 03 05 07 09; do
+        for delay in 0 1 2 3 5 8 13; do
+            name=TERM
+            ((delay % 2)) || name=USR1
+            env --default-signal "$(step "$number")" run sleep "31$delay" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+            LAUNCHER=$!
+            # env が exec する前では、ランチャーの話にならない
+            retry 2 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = "step$number" ]'
+            sleep "0.00$delay"
+            kill "-$name" "$LAUNCHER"
+            ends_with $((128 + $(kill -l $name)))
+            retry 2 eval '! pgrep -x "step$number" >/dev/null && ! pgrep -fx "sleep 31$delay"'
+        done
+    done
+}
+
+@test "a signal during the set-up ends it with 128+n, and the command does not run" {
+    requires root userns strace
+    strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:delay_enter=200000 \
+        env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
+    local tracer=$! child
+    # 対応づけが済んでいて、まだ名前を付けていない子
+    retry 5 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
+        [ -n "$(xargs <"/proc/$child/uid_map")" ]'
+    kill -TERM "$(pgrep -x step05 --oldest)"
+    local status=0
+    retry 5 is_gone "$tracer"
+    wait "$tracer" || status=$?
+    [ "$status" = 143 ]
+    [ ! -s "$OUT" ]
+    retry 2 eval '! pgrep -x step05'
+}
+
+# --- 終了ステータス --------------------------------------------------------------
+
+@test "all 256 exit statuses pass through, in 01 and 09" {
+    requires root userns
+    local wanted status one nine
+    one=$(step 01)
+    nine=$(step 09)
+    for ((wanted = 0; wanted < 256; wanted++)); do
+        status=0
+        "$one" run sh -c "exit $wanted" || status=$?
+        [ "$status" = "$wanted" ]
+    done
+    for ((wanted = 0; wanted < 256; wanted++)); do
+        status=0
+        "$nine" run --no-cgroup --no-veth sh -c "exit $wanted" || status=$?
+        [ "$status" = "$wanted" ]
+    done
+}
+
+# --- 端末 ------------------------------------------------------------------------
+
+@test "with a terminal on stdin, one line on stderr gives the PID as the host sees it" {
+    requires root userns cgroup
+    local number
+    for number in 01 02 03 04 05 06 07 08 09; do
+        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
+        open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'; exec '$(step "$number")' run sleep 100 2>'$OUT'"
+        retry 5 find_in_terminal
+        retry 2 test -s "$OUT"
+        [ "$(wc -l <"$OUT")" = 1 ]
+        [[ $(cat "$OUT") == "step$number: "*" $CONTAINER "* ]]
+        close_terminal
+        stop_family
+    done
+}
+
+@test "without a terminal on stdin, a successful run writes nothing of its own" {
+    requires root userns cgroup
+    local number
+    for number in 01 02 03 04 05 06 07 08 09; do
+        run -0 --separate-stderr "$(step "$number")" run true </dev/null
+        [ "$output$stderr" = "" ]
+    done
+}
+
+@test "a Ctrl-C on the terminal is delivered once" {
+    requires root userns cgroup
+    local number i
+    for number in $SOME_STEPS; do
+        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
+        open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'
+            exec '$(step "$number")' run sh -c \"$(on_signals INT USR1)\" >'$OUT'"
+        retry 5 find_in_terminal
+        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        for i in 1 2 3 4 5; do
+            type_keys '\003'
+            retry 2 eval '[ "$(count_of "got INT")" -ge $i ]'
+            # ランチャーは順に渡すので、USR1 が届けば、その前の INT は渡し終えている
+            kill -USR1 "$LAUNCHER"
+            retry 2 eval '[ "$(count_of "got USR1")" = $i ]'
+            [ "$(count_of 'got INT')" = "$i" ]
+        done
+        close_terminal
+        stop_family
+    done
+}
+
+@test "Ctrl-C and Ctrl-\\ end a command without a handler: 130 and 131" {
+    requires root userns cgroup
+    local number key
+    for number in $SOME_STEPS; do
+        for key in 003:130 034:131; do
+            rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
+            open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
+                exec \"$(step "$number")\" run sleep 100'; echo status \$?"
+            retry 5 find_in_terminal
+            # sh も同じ端末の INT を受けるので、状態は script -e が返すものを見る
+            type_keys "\\${key%:*}"
+            retry 2 is_gone "$CONTAINER"
+            retry 2 is_gone "$LAUNCHER"
+            LAUNCHER=
+            local status=0
+            retry 5 is_gone "$TERMINAL"
+            wait "$TERMINAL" || status=$?
+            [ "$status" = "${key#*:}" ] || shows "status ${key#*:}"
+            close_terminal
+        done
+    done
+}
+
+# 対話的な bash に打ち込む。PS1 は、打った行と見分けるため
+open_shell() {
+    open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/shell'; PS1='ready> ' exec bash --norc --noprofile -i"
+    retry 5 shows 'ready> '
+    SHELL_PID=$(cat "$BATS_TEST_TMPDIR/shell")
+}
+
+# bash が前面に出した、いちばん新しいランチャー
+find_job() {
+    LAUNCHER=$(pgrep -P "$SHELL_PID" -x "step$1") && find_container
+}
+
+@test "Ctrl-Z stops the container, fg goes on with it, and Ctrl-C still ends it" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        rm -f "$KEYS"
+        open_shell
+        type_keys "$(step "$number") run sleep 100\n"
+        retry 5 find_job "$number"
+        type_keys '\032'
+        retry 2 shows 'Stopped'
+        state_is "$LAUNCHER" T
+        retry 2 state_is "$CONTAINER" T
+        type_keys 'fg\n'
+        retry 2 state_is "$LAUNCHER" S
+        retry 2 state_is "$CONTAINER" S
+        type_keys '\003'
+        retry 2 is_gone "$LAUNCHER"
+        type_keys 'echo "status=$?"\n'
+        retry 2 shows 'status=130'
+        LAUNCHER=
+        close_terminal
+    done
+}
+
+@test "a shell in the container has job control: Ctrl-Z and fg work inside it" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        rm -f "$KEYS"
+        open_shell
+        type_keys "PS1='inside> ' $(step "$number") run sh -i\n"
+        retry 5 find_job "$number"
+        retry 5 shows 'inside> '
+        type_keys 'sleep 101\n'
+        local inner
+        retry 2 eval 'inner=$(pgrep -P "$CONTAINER" -x sleep)'
+        type_keys '\032'
+        retry 2 state_is "$inner" T
+        state_is "$LAUNCHER" S
+        type_keys 'fg\n'
+        retry 2 state_is "$inner" S
+        type_keys '\003'
+        retry 2 is_gone "$inner"
+        type_keys 'exit 7\n'
+        retry 2 is_gone "$LAUNCHER"
+        type_keys 'echo "status=$?"\n'
+        retry 2 shows 'status=7'
+        LAUNCHER=
+        close_terminal
+    done
+}
+
+@test "the terminal's modes are as before, however the command ends" {
+    requires root userns cgroup
+    local number end
+    for number in $SOME_STEPS; do
+        for end in 'exit 0' 'exit 7' 'kill -KILL $$; sleep 0.01; kill -TERM $$; exit 1'; do
+            rm -f "$KEYS"
+            open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
+                '$(step "$number")' run sh -c 'stty raw -echo; stty -g; $end' >'$OUT'
+                stty -g >'$BATS_TEST_TMPDIR/after'"
+            retry 5 is_gone "$TERMINAL"
+            [ -s "$OUT" ]
+            [ "$(cat "$OUT")" != "$(cat "$BATS_TEST_TMPDIR/before")" ]
+            [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
+            close_terminal
+        done
+    done
+}
+
+@test "the terminal's modes are as before when the launcher is told to stop" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
+        open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
+            sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
+                exec \"$(step "$number")\" run sh -c \"stty raw -echo; echo raw; exec sleep 100\" >\"$OUT\"'
+            stty -g >'$BATS_TEST_TMPDIR/after'"
+        retry 5 find_in_terminal
+        retry 5 grep -q raw "$OUT"
+        kill -TERM "$LAUNCHER"
+        retry 5 is_gone "$TERMINAL"
+        LAUNCHER=
+        [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
+        close_terminal
+    done
+}
