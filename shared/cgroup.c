@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,9 +145,9 @@ static bool is_current(int fd, const char *path, struct stat *opened)
  * flock(2) */
 static bool lock_within_10s(int fd)
 {
-    struct timespec interval = {.tv_nsec = 100 * 1000};
+    struct timespec interval = {.tv_nsec = 1000 * 1000};
 
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 10000; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
         if (errno != EWOULDBLOCK)
@@ -193,7 +192,7 @@ static int lock_parent(const char *path)
 }
 
 /* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけて
- * いる。PID を先に見るのは、無駄に開くのを省くため */
+ * いる。PID は使い回されるので、名前の PID が生きているかどうかでは分からない */
 static void remove_stale(int parent)
 {
     struct dirent *entry;
@@ -202,10 +201,9 @@ static void remove_stale(int parent)
     DIR *dir = copy == -1 ? NULL : fdopendir(copy);
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        pid_t owner = atoi(entry->d_name);
-        if (owner <= 0 || (owner != getpid() && kill(owner, 0) == 0))
-            continue;
-        int fd = openat(parent, entry->d_name, O_RDONLY | O_CLOEXEC);
+        int fd = -1;
+        if (atoi(entry->d_name) > 0)
+            fd = openat(parent, entry->d_name, O_RDONLY | O_CLOEXEC);
         if (fd == -1)
             continue;
         if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &found) == 0 &&

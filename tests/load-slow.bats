@@ -25,7 +25,7 @@ memory_cgroups() {
     done
     # ほかのスイートの分 (多くて数十) を見込んでも、1,000 の漏れなら分かる
     retry 30 settled
-    ! pgrep -x step09
+    run -1 pgrep -x step09
     kernel_after=$(memory_kb)
     echo "kernel memory: $kernel_before kB before, $kernel_after kB after" >&3
     # 1 回あたり 20 kB を超えて残れば、何かが漏れている

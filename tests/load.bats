@@ -6,6 +6,7 @@ COUNT=200
 
 # 中のスクリプト: 自分の番号と、ゲートウェイと話した結果を書き、標準入力が閉じる
 # まで待つ。ゲートウェイのサーバーは、相手のアドレスをそのまま返す
+# shellcheck disable=SC2016 # 展開するのは、中の sh
 talk='
 own=$(ip -4 -o addr show veth-child | sed "s/.*inet \([0-9.]*\).*/\1/")
 answer=$(nc -w 20 "${own%.2}.1" 7000 </dev/null)
@@ -27,7 +28,7 @@ setup_file() {
             >"$BATS_FILE_TMPDIR/out/$i" 2>&1 3>&- 4>&- {stdin}>&- &
         launchers+=($!)
     done
-    retry 60 all_have_answered || true
+    retry 60 all_have_answered || tail -n 3 "$BATS_FILE_TMPDIR"/out/* >&2
     ip -o link show | grep -c 'veth-host' >"$BATS_FILE_TMPDIR/links" || true
 
     # 半分を突然終わらせても、残りは話せるか
@@ -97,7 +98,7 @@ check_survivors() {
 }
 
 teardown_file() {
-    kill "${SERVER:-}" $(jobs -p) 2>/dev/null || true
+    jobs -p | xargs --no-run-if-empty kill 2>/dev/null || true
 }
 
 @test "200 containers run at once, each with an address of its own" {
@@ -131,8 +132,8 @@ teardown_file() {
 
 @test "after the next run, no link, process or cgroup of the 200 is left" {
     run -0 "$BIN" run true
-    ! ip -o link show | grep veth-host
-    ! pgrep -x step09
+    run -1 grep veth-host <(ip -o link show)
+    run -1 pgrep -x step09
     run -0 left_over_cgroups
     [ -z "$output" ]
 }
