@@ -191,8 +191,9 @@ static int lock_parent(const char *path)
     }
 }
 
-/* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけて
- * いる。PID は使い回されるので、名前の PID が生きているかどうかでは分からない */
+/* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけ
+ * ている。PID は使い回されるので、名前の PID が生きているかどうかでは決められ
+ * ない */
 static void remove_stale(int parent)
 {
     struct dirent *entry;

@@ -141,7 +141,7 @@ teardown_file() {
 # 鍵のかかっていない cgroup。ほかのスイートのコンテナは、鍵をかけている
 left_over_cgroups() {
     local group
-    while read -r group; do
+    for group in /sys/fs/cgroup/container-steps/*/ /sys/fs/cgroup/*/container-steps/*/; do
         ! flock --nonblock "$group" true 2>/dev/null || echo "$group"
-    done < <(find /sys/fs/cgroup -path '*/container-steps/*' -type d)
+    done
 }
