@@ -198,16 +198,18 @@ static const struct {
 static void cover_paths(void)
 {
     unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
-    unsigned long no_exec = MS_NOSUID | MS_NOEXEC;
 
     for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
         const char *cover = covers[i].cover, *path = covers[i].path;
         unsigned long bind = *cover == '/' ? MS_BIND : 0;
+        /* MS_NODEV を付けると、/dev/null は開けなくなる */
+        bool device = strcmp(cover, "/dev/null") == 0;
+        unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
 
         if (access(path, F_OK) == -1 && errno == ENOENT)
             continue; /* カーネルの構成によっては、ない */
         if (mount(cover, path, "tmpfs", bind, NULL) == -1 ||
-            mount(NULL, path, NULL, lock | no_exec, NULL) == -1)
+            mount(NULL, path, NULL, lock | flags, NULL) == -1)
             die("mount %s", path);
     }
 }
