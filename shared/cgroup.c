@@ -251,11 +251,11 @@ void cgroup_claim(void)
     for (size_t i = 0; i < PARENTS_MAX; i++) {
         if (used[i].lock == 0)
             continue;
-        int parent = used[i].lock;
-        used[i].lock = open(used[i].path, O_RDONLY | O_CLOEXEC);
-        if (used[i].lock == -1 || flock(used[i].lock, LOCK_EX) == -1)
-            die("flock %s", used[i].path);
-        close(parent);
+        int fd = open(used[i].path, O_RDONLY | O_CLOEXEC);
+        if (fd == -1 || flock(fd, LOCK_EX) == -1)
+            die("flock %s", used[i].path); /* parent の鍵は後始末が外す */
+        close(used[i].lock);
+        used[i].lock = fd;
     }
 }
 
@@ -277,15 +277,16 @@ void cgroup_remove(const struct cgroup *group)
 {
     struct stat found;
 
-    /* 作りかけで失敗したときは、まだ parent の鍵を持っている */
+    /* 鍵は、消し終えるまで持つ。先に外すと、同じ PID を持つ別の PID 名前空間
+     * のランチャーが同じ名前で作り直し、こちらがそれを消してしまう */
     for (size_t i = 0; i < PARENTS_MAX && group->is_first; i++) {
-        if (used[i].lock != 0 && strcmp(used[i].path, group->path) == 0) {
-            close(used[i].lock);
-            used[i].lock = 0;
-        }
+        if (used[i].lock == 0 || strcmp(used[i].path, group->path) != 0)
+            continue;
+        if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
+            remove_group(group->path);
+        close(used[i].lock);
+        used[i].lock = 0;
     }
-    if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
-        remove_group(group->path);
     int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd == -1)
         return;

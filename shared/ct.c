@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -137,6 +138,27 @@ void mount_dir(const char *source, const char *target, const char *type,
         die("fchdir .");
     close(dir);
     close(here);
+}
+
+void enter_mount(const char *path, long type)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS,
+    };
+    struct statfs fs;
+    int dir = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (dir == -1)
+        die("openat2 %s", path);
+    if (fstatfs(dir, &fs) == -1)
+        die("fstatfs %s", path);
+    errno = EXDEV;
+    if (fs.f_type != type)
+        die("fstatfs %s", path);
+    if (fchdir(dir) == -1)
+        die("fchdir %s", path);
+    close(dir);
 }
 
 /* --- 誰が動かしたか ------------------------------------------------------ */

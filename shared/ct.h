@@ -123,6 +123,11 @@ void gate_open(const struct pipes *pipes);
 void mount_dir(const char *source, const char *target, const char *type,
                unsigned long flags, const char *data);
 
+/* path に入る。リンクがあれば ELOOP、ファイルシステムの種類 (statfs(2) の
+ * f_type) が違えば EXDEV で終わる。入ったあとの 1 語だけの名前は、外から差し
+ * 替えられない */
+void enter_mount(const char *path, long type);
+
 /* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
  * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出
  * す。exec の直前に呼ぶ。close_range(2) */

@@ -28,7 +28,7 @@ setup_suite() {
     export USER_HOME=/mnt/attendee
     mount -t tmpfs -o mode=755 tmpfs /mnt
     mkdir -p "$USER_HOME/rootfs"
-    cp "$TOP"/step0? "$USER_HOME"
+    cp "$(dirname "${BIN:-$TOP/step01}")"/step0? "$USER_HOME" 2>/dev/null || cp "$TOP"/step0? "$USER_HOME"
     [ -z "${BIN:-}" ] || cp "$BIN" "$USER_HOME/step$STEP"
     [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$USER_HOME/rootfs/fs"
     chown -R attendee:attendee "$USER_HOME"

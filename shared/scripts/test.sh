@@ -38,6 +38,9 @@ fi
 # sudo で始めても、スイートの中の root は「sudo を使わない root」とする
 unset SUDO_UID SUDO_GID SUDO_USER SUDO_COMMAND
 
+# LeakSanitizer は ptrace(2) を使うので、strace で調べるテストとは一緒に使えない
+[[ $bin_dir == "$TOP" ]] || export ASAN_OPTIONS=detect_leaks=0
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -93,8 +94,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。上から順
- * にマウントするので、dev の中のものは dev よりあとに書く */
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
+ * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
+ * のあいだに dev をリンクに差し替えられる */
 static const struct {
     const char *type, *target;
     unsigned long flags;
@@ -103,9 +105,9 @@ static const struct {
     {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
     {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
     {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
-    {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
-    {"tmpfs", "dev/shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
-    {"mqueue", "dev/mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
 };
 
 /* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
@@ -118,19 +120,24 @@ static void mount_file_systems(void)
             die("mkdir %s", target);
         mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
                   mounts[i].data);
+        if (strcmp(target, "dev") == 0)
+            enter_mount(target, TMPFS_MAGIC);
     }
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
+ * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
 static void bind_device(const char *device)
 {
-    const char *target = device + 1; /* "/dev/null" -> "dev/null" */
+    const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
     int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
     if (fd == -1)
         die("open %s", target);
     close(fd);
-    if (mount(device, target, NULL, MS_BIND, NULL) == -1)
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1 ||
+        mount(NULL, target, NULL, lock | MS_NOEXEC, NULL) == -1)
         die("mount %s", target);
 }
 
@@ -148,11 +155,13 @@ static void populate_dev(void)
     bind_device("/dev/random");
     bind_device("/dev/urandom");
     bind_device("/dev/tty");
-    make_link("pts/ptmx", "dev/ptmx");
-    make_link("/proc/self/fd", "dev/fd");
-    make_link("/proc/self/fd/0", "dev/stdin");
-    make_link("/proc/self/fd/1", "dev/stdout");
-    make_link("/proc/self/fd/2", "dev/stderr");
+    make_link("pts/ptmx", "ptmx");
+    make_link("/proc/self/fd", "fd");
+    make_link("/proc/self/fd/0", "stdin");
+    make_link("/proc/self/fd/1", "stdout");
+    make_link("/proc/self/fd/2", "stderr");
+    if (chdir("..") == -1)
+        die("chdir ..");
 }
 
 /* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい

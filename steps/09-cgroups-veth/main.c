@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -261,8 +263,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。上から順
- * にマウントするので、dev の中のものは dev よりあとに書く */
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
+ * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
+ * のあいだに dev をリンクに差し替えられる */
 static const struct {
     const char *type, *target;
     unsigned long flags;
@@ -271,9 +274,9 @@ static const struct {
     {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
     {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
     {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
-    {"devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
-    {"tmpfs", "dev/shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
-    {"mqueue", "dev/mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
 };
 
 /* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
@@ -286,19 +289,24 @@ static void mount_file_systems(void)
             die("mkdir %s", target);
         mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
                   mounts[i].data);
+        if (strcmp(target, "dev") == 0)
+            enter_mount(target, TMPFS_MAGIC);
     }
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
+ * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
 static void bind_device(const char *device)
 {
-    const char *target = device + 1; /* "/dev/null" -> "dev/null" */
+    const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
     int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
     if (fd == -1)
         die("open %s", target);
     close(fd);
-    if (mount(device, target, NULL, MS_BIND, NULL) == -1)
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1 ||
+        mount(NULL, target, NULL, lock | MS_NOEXEC, NULL) == -1)
         die("mount %s", target);
 }
 
@@ -316,11 +324,13 @@ static void populate_dev(void)
     bind_device("/dev/random");
     bind_device("/dev/urandom");
     bind_device("/dev/tty");
-    make_link("pts/ptmx", "dev/ptmx");
-    make_link("/proc/self/fd", "dev/fd");
-    make_link("/proc/self/fd/0", "dev/stdin");
-    make_link("/proc/self/fd/1", "dev/stdout");
-    make_link("/proc/self/fd/2", "dev/stderr");
+    make_link("pts/ptmx", "ptmx");
+    make_link("/proc/self/fd", "fd");
+    make_link("/proc/self/fd/0", "stdin");
+    make_link("/proc/self/fd/1", "stdout");
+    make_link("/proc/self/fd/2", "stderr");
+    if (chdir("..") == -1)
+        die("chdir ..");
 }
 
 /* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
@@ -339,24 +349,24 @@ static void switch_root(void)
 /* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空にす
  * る。runc spec(8) の readonlyPaths と maskedPaths と同じ */
 static const struct {
-    const char *cover, *path;
+    const char *cover, *dir, *name; /* cover が NULL なら、自分自身 */
 } covers[] = {
-    {"/proc/bus", "/proc/bus"},
-    {"/proc/fs", "/proc/fs"},
-    {"/proc/irq", "/proc/irq"},
-    {"/proc/sys", "/proc/sys"},
-    {"/proc/sysrq-trigger", "/proc/sysrq-trigger"},
-    {"/dev/null", "/proc/kcore"},
-    {"/dev/null", "/proc/keys"},
-    {"/dev/null", "/proc/latency_stats"},
-    {"/dev/null", "/proc/sched_debug"},
-    {"/dev/null", "/proc/timer_list"},
-    {"/dev/null", "/proc/timer_stats"},
-    {"tmpfs", "/proc/acpi"},
-    {"tmpfs", "/proc/asound"},
-    {"tmpfs", "/proc/scsi"},
-    {"tmpfs", "/sys/devices/virtual/powercap"},
-    {"tmpfs", "/sys/firmware"},
+    {NULL, "/proc", "bus"},
+    {NULL, "/proc", "fs"},
+    {NULL, "/proc", "irq"},
+    {NULL, "/proc", "sys"},
+    {NULL, "/proc", "sysrq-trigger"},
+    {"/dev/null", "/proc", "kcore"},
+    {"/dev/null", "/proc", "keys"},
+    {"/dev/null", "/proc", "latency_stats"},
+    {"/dev/null", "/proc", "sched_debug"},
+    {"/dev/null", "/proc", "timer_list"},
+    {"/dev/null", "/proc", "timer_stats"},
+    {"tmpfs", "/proc", "acpi"},
+    {"tmpfs", "/proc", "asound"},
+    {"tmpfs", "/proc", "scsi"},
+    {"tmpfs", "/sys", "devices/virtual/powercap"},
+    {"tmpfs", "/sys", "firmware"},
 };
 
 /* 重ねてから読み取り専用にする。MS_BIND なしの MS_REMOUNT は、重ねた 1 つでなく
@@ -366,18 +376,31 @@ static void cover_paths(void)
     unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
 
     for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
-        const char *cover = covers[i].cover, *path = covers[i].path;
-        unsigned long bind = *cover == '/' ? MS_BIND : 0;
+        const char *dir = covers[i].dir, *name = covers[i].name;
+        const char *cover = covers[i].cover ? covers[i].cover : name;
+        unsigned long bind = strcmp(cover, "tmpfs") ? MS_BIND : 0;
         /* MS_NODEV を付けると、/dev/null は開けなくなる */
-        bool device = strcmp(cover, "/dev/null") == 0;
+        bool device = *cover == '/';
         unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
 
-        if (access(path, F_OK) == -1 && errno == ENOENT)
+        enter_mount(dir, dir[1] == 'p' ? PROC_SUPER_MAGIC : SYSFS_MAGIC);
+        if (access(name, F_OK) == -1 && errno == ENOENT)
             continue; /* カーネルの構成によっては、ない */
-        if (mount(cover, path, "tmpfs", bind, NULL) == -1 ||
-            mount(NULL, path, NULL, lock | flags, NULL) == -1)
-            die("mount %s", path);
+        if (mount(cover, name, "tmpfs", bind, NULL) == -1 ||
+            mount(NULL, name, NULL, lock | flags, NULL) == -1)
+            die("mount %s/%s", dir, name);
     }
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵
+ * は、持っているだけで読める。空のものに替える。session-keyring(7) */
+static void leave_session_keyring(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
+        errno != ENOSYS)
+        die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
 }
 
 /* 残すケーパビリティー。既定は runc spec(8) と同じ 3 つ */
@@ -440,8 +463,10 @@ static _Noreturn void child(const struct options *opt,
     switch_root();
     /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
      * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
-    write_file("/proc/sys/user/max_user_namespaces", "0");
+    enter_mount("/proc", PROC_SUPER_MAGIC);
+    write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
+    leave_session_keyring();
     drop_capabilities(opt->keep);
     /* setuid のプログラムを exec しても、力は増えない。prctl(2) */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)

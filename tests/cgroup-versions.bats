@@ -1,0 +1,411 @@
+# cgroup は v1、v2、その混在のどれでも動くか。どのテストも、コントローラーごとに今の
+# ホストのバージョンを調べ、v1 でも v2 でも何かを確かめる。
+#
+# 各階層の一番上には空の cgroup を重ねるので、ほかのスイートとは混ざらない。
+#
+# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
+# shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
+load helpers
+
+setup_file() {
+    [ "$(id -u)" = 0 ] || skip "needs root"
+    export DIR=$USER_HOME/cgroups
+    mkdir "$DIR"
+    local program
+    for program in careless lift; do
+        cc -static -o "$DIR/$program" "$BATS_TEST_DIRNAME/escape/$program.c"
+    done
+    cp "$BIN" "$DIR/step09"
+    mkdir "$DIR/rootfs"
+    cp -a "$(dirname "$BIN")/rootfs/fs" "$DIR/rootfs/fs"
+    cp "$DIR/lift" "$DIR/rootfs/fs/bin"
+    chown -R attendee: "$DIR"
+}
+
+setup() {
+    requires root userns cgroup net sudo gcc
+    NAME=${BIN##*/}
+    OTHERS=()
+    POINTS=()
+    private_cgroups
+}
+
+teardown() {
+    local pid
+    for pid in $LAUNCHER "${OTHERS[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    remove_private_cgroups
+}
+
+end_container() {
+    kill -TERM "$LAUNCHER"
+    wait "$LAUNCHER" 2>/dev/null || true
+    LAUNCHER=
+}
+
+# --- cgroup の見つけ方 ---------------------------------------------------------
+
+# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
+# の行がなければ、v2。proc_pid_mounts(5)
+hierarchy() {
+    awk -v name="$1" '
+        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
+        $3 == "cgroup2" && !found { found = $2 " v2" }
+        END { print found }' /proc/self/mounts
+}
+
+is_v2() {
+    [[ $(hierarchy "$1") == *" v2" ]]
+}
+
+# そのコントローラーの、重ねた一番上
+top_of() {
+    local point
+    point=$(hierarchy "$1")
+    echo "${point% v?}"
+}
+
+# コンテナがいる cgroup のディレクトリー: group_of cpu
+group_of() {
+    local line
+    line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
+        line=$(grep '^0::' "/proc/$CONTAINER/cgroup")
+    line=${line#*:*:}
+    echo "$(top_of "$1")${line#"/$PRIVATE"}"
+}
+
+# 制限のファイルと中身を、1 行に「ファイル=値」で
+limits() {
+    local file
+    for file in $(limit_files); do
+        echo "${file##*/}=$(cat "$file")"
+    done
+}
+
+limit_files() {
+    local group
+    group=$(group_of cpu)
+    is_v2 cpu && echo "$group/cpu.max" ||
+        echo "$group/cpu.cfs_quota_us" "$group/cpu.cfs_period_us"
+    group=$(group_of memory)
+    is_v2 memory && echo "$group/memory.max" "$group/memory.swap.max" ||
+        echo "$group/memory.limit_in_bytes" "$group/memory.memsw.limit_in_bytes"
+    echo "$(group_of pids)/pids.max"
+}
+
+expected_limits() {
+    if is_v2 cpu; then
+        echo "cpu.max=20000 100000"
+    else
+        printf 'cpu.cfs_%s\n' quota_us=20000 period_us=100000
+    fi
+    if is_v2 memory; then
+        printf 'memory.%s\n' max=52428800 swap.max=0
+    else
+        printf 'memory.%slimit_in_bytes=52428800\n' '' memsw.
+    fi
+    echo pids.max=64
+}
+
+# 各階層の一番上に、空の cgroup を重ねる。EACH には、コントローラーを配らない
+private_cgroups() {
+    local point version name
+    PRIVATE=bats-versions-$BASHPID-$RANDOM$RANDOM
+    while read -r point version; do
+        mkdir "$point/$PRIVATE"
+        POINTS+=("$point")
+        if [ "$version" = v2 ]; then
+            for name in cpu memory pids cpuset; do
+                grep -qw "$name" "$point/cgroup.controllers" || continue
+                echo "+$name" >"$point/cgroup.subtree_control"
+            done
+        elif [ -e "$point/cpuset.cpus" ]; then
+            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
+            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
+        fi
+        mount --bind "$point/$PRIVATE" "$point"
+    done < <(for name in cpu memory pids cpuset; do hierarchy "$name"; done | sort -u)
+}
+
+private_dirs() {
+    find "${POINTS[@]}" -mindepth 1 -type d
+}
+
+nothing_is_left() {
+    [ -z "$(private_dirs)" ]
+}
+
+remove_private_cgroups() {
+    local point
+    for point in "${POINTS[@]}"; do
+        until [ -d "$point/$PRIVATE" ]; do umount "$point"; done
+        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
+    done
+    POINTS=()
+}
+
+# コントローラーを 1 つ隠して、コマンドを動かす。v1 は階層を外し、v2 は、持っている
+# コントローラーの一覧に、その名前のない写しを重ねる: without cpu COMMAND...
+without() {
+    local name=$1 script
+    shift
+    if is_v2 "$name"; then
+        script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
+            mount --bind "$3" "$2/cgroup.controllers"'
+    else
+        # 重ねた cgroup の下の、本物のほうも外す
+        script='umount "$2" && umount "$2"'
+    fi
+    unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
+        "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
+}
+
+# --- バージョンごと -----------------------------------------------------------
+
+# 守る行: limit_cpu() と limit_memory() の group->version == 2、join_cgroups() の tasks
+@test "each limit is set in the hierarchy that has its controller, and the process is in it" {
+    start_container --no-veth sleep 100
+    [ "$(limits)" = "$(expected_limits)" ]
+    for name in cpu memory pids; do
+        [[ $(group_of $name) == "$(top_of $name)/container-steps/$LAUNCHER" ]]
+        grep -qx "$CONTAINER" "$(group_of $name)/cgroup.procs"
+    done
+    # 制限しないものの階層には、何も作らない
+    is_v2 cpuset || [ ! -e "$(top_of cpuset)/container-steps" ]
+    # v2 が何も持っていなければ、v2 の木では動かない
+    if ! is_v2 cpu && ! is_v2 memory && ! is_v2 pids; then
+        [ "$(grep '^0::' "/proc/$CONTAINER/cgroup")" = "$(grep '^0::' /proc/self/cgroup)" ]
+    fi
+    end_container
+    nothing_is_left
+}
+
+# v2: 一番上は、作ったばかりだと何も配っていない (Debian 13 では cpu がない)
+# 守る行: enable_controller(group, controllers[i].name)
+@test "on v2 the controllers are switched on along the path; on v1 there is nothing to switch" {
+    for point in "${POINTS[@]}"; do
+        [ ! -e "$point/cgroup.subtree_control" ] ||
+            [ "$(cat "$point/cgroup.subtree_control")" = "" ]
+    done
+    before=$(grep -s . /sys/fs/cgroup/unified/cgroup.subtree_control || true)
+    start_container --no-veth sleep 100
+    for name in cpu memory pids; do
+        is_v2 $name || continue
+        grep -qw $name "$(top_of $name)/cgroup.subtree_control"
+        grep -qw $name "$(top_of $name)/container-steps/cgroup.subtree_control"
+    done
+    [ "$(limits)" = "$(expected_limits)" ]
+    is_v2 cpu || [ "$before" = "$(grep -s . /sys/fs/cgroup/unified/cgroup.subtree_control || true)" ]
+}
+
+# 守る行: create_cgroups() の cgroup_find(group, controllers[i].name)
+@test "a host without the controller: refused by its name, with a hint, and nothing is left" {
+    for name in cpu memory pids; do
+        run -125 without $name "$BIN" run --no-veth touch /ran
+        [ "${lines[0]}" = "$NAME: controller $name: No such file or directory" ]
+        [[ ${lines[1]} == "  ヒント: "* && $output == *--no-cgroup* ]]
+        nothing_is_left
+        run -0 without $name "$BIN" run --no-veth --no-cgroup echo unlimited
+        [ "$output" = unlimited ]
+    done
+}
+
+# 守る行: create_cgroups() の count
+@test "a host without cpuset: only --cpuset is refused" {
+    run -0 without cpuset "$BIN" run --no-veth echo limited
+    [ "$output" = limited ]
+    run -125 without cpuset "$BIN" run --no-veth --cpuset 0 touch /ran
+    [ "${lines[0]}" = "$NAME: controller cpuset: No such file or directory" ]
+    nothing_is_left
+}
+
+# /proc/self/mounts には、隠されたマウントも並ぶ
+# 守る行: limit_memory() (ファイルに書けなければ die) と atexit(clean_up)
+@test "a hierarchy covered by something else is an error, not a container without a limit" {
+    for name in cpu memory pids; do
+        point=$(top_of $name)
+        mount -t tmpfs cover "$point"
+        run "$BIN" run --no-veth touch /ran
+        left=$(ls -A "$point")
+        umount "$point"
+        [ "$status" = 125 ]
+        [[ ${lines[0]} == "$NAME: "*"$point"*": "* || ${lines[0]} == "$NAME: controller $name: "* ]]
+        [ "$left" = "" ]
+        nothing_is_left
+    done
+}
+
+# 守る行: atexit(clean_up)
+@test "the last hierarchy is read-only: what was made in the others before is removed" {
+    point=$(top_of pids)
+    mount -o remount,bind,ro "$point"
+    run "$BIN" run --no-veth touch /ran
+    mount -o remount,bind,rw "$point"
+    [ "$status" = 125 ]
+    [[ ${lines[0]} == "$NAME: "*" $point/"*": Read-only file system" ]]
+    [[ ${lines[1]} == "  ヒント: "*"読み取り専用"* ]]
+    nothing_is_left
+}
+
+# パスに空白があると、/proc/self/mounts では \040 になる
+# 守る行: find_hierarchy() の getmntent() (/sys/fs/cgroup と決めつけない)
+@test "a hierarchy mounted elsewhere, below a name with a space, is found there" {
+    local elsewhere="$BATS_TEST_TMPDIR/a b" point
+    point=$(top_of memory)
+    mkdir "$elsewhere"
+    mkfifo "$BATS_TEST_TMPDIR/hold"
+    unshare --mount sh -c 'mount --bind "$1" "$2" && umount "$1" && umount "$1" &&
+        [ ! -e "$1/cgroup.procs" ] && shift 2 && exec "$@"' sh "$point" "$elsewhere" \
+        "$BIN" run --no-veth sh -c 'read -r _' <"$BATS_TEST_TMPDIR/hold" 3>&- 4>&- &
+    LAUNCHER=$!
+    exec 5>"$BATS_TEST_TMPDIR/hold"
+    retry 5 test -d "$point/container-steps/$LAUNCHER"
+    retry 5 grep -q . "$point/container-steps/$LAUNCHER/cgroup.procs"
+    echo >&5
+    exec 5>&-
+    wait "$LAUNCHER"
+    LAUNCHER=
+    nothing_is_left
+}
+
+# 混在するホストでは、v2 の木がコントローラーの名前を挙げていても、v1 が使っていれば
+# 配れない。v2 だけのホストでは、上が配っていなければ名前も挙がらない
+# 守る行: enable_controller() の write_file()
+@test "a controller that the v2 tree cannot give is an error" {
+    if is_v2 cpu; then
+        point=$(top_of cpu)
+        mkdir "$point/empty"
+        mount --bind "$point/empty" "$point"
+        run "$BIN" run --no-veth touch /ran
+        umount "$point"
+        rmdir "$point/empty"
+        [ "${lines[0]}" = "$NAME: controller cpu: No such file or directory" ]
+    else
+        point=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+        [ -n "$point" ] || return 0 # v2 のない、v1 だけのホスト
+        mkdir "$point/$PRIVATE"
+        echo cpu >"$BATS_TEST_TMPDIR/claim"
+        run unshare --mount sh -c 'umount "$1" && umount "$1" && mount --bind "$2/$3" "$2" &&
+            mount --bind "$4" "$2/cgroup.controllers" && shift 4 && exec "$@"' sh \
+            "$(top_of cpu)" "$point" "$PRIVATE" "$BATS_TEST_TMPDIR/claim" \
+            "$BIN" run --no-veth touch /ran
+        left=$(find "$point/$PRIVATE" -mindepth 1 -type d)
+        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
+        [[ ${lines[0]} == "$NAME: write $point/cgroup.subtree_control: No such file or directory" ]]
+        [[ ${lines[1]} == "  ヒント: "*v1* ]]
+        [ "$left" = "" ]
+    fi
+    [ "$status" = 125 ]
+    nothing_is_left
+}
+
+# --- 後始末 --------------------------------------------------------------------
+
+# 守る行: cgroup.c の remove_stale()
+@test "a stale group that cannot be removed is left alone; the next run works and takes what it can" {
+    start_container --no-veth sleep 100
+    group=$(group_of pids)
+    memory=$(group_of memory)
+    mkdir "$group/somebody"
+    stop_container
+    retry 5 eval '[ ! -s "$group/cgroup.procs" ]'
+    run -0 --separate-stderr "$BIN" run --no-veth true
+    [ "$output$stderr" = "" ]
+    [ -d "$group/somebody" ]
+    # v2 では、memory も同じディレクトリー
+    [ "$memory" = "$group" ] || [ ! -e "$memory" ]
+    rmdir "$group/somebody"
+    run -0 "$BIN" run --no-veth true
+    nothing_is_left
+}
+
+# 守る行: choose_name() の n と、remove_stale() の flock()
+@test "two launchers with the same PID, in two PID namespaces, do not disturb each other" {
+    for i in 1 2; do
+        unshare --fork --pid --mount-proc \
+            "$BIN" run --no-veth sleep 100 </dev/null 3>&- 4>&- &
+        retry 5 grep -q . "/proc/$!/task/$!/children"
+        OTHERS+=("$(xargs <"/proc/$!/task/$!/children")")
+        retry 5 eval '[ "$(find "$(top_of pids)/container-steps" -mindepth 1 -type d \
+            -exec cat {}/cgroup.procs \; 2>/dev/null | wc -l)" = $i ]'
+    done
+    [ "$(ls -d "$(top_of pids)"/container-steps/1*)" = "$(top_of pids)/container-steps/1
+$(top_of pids)/container-steps/1-2" ]
+    # 次のランチャーが来ても、どちらも消えない
+    run -0 --separate-stderr "$BIN" run --no-veth true
+    [ "$stderr" = "" ]
+    for group in 1 1-2; do
+        [ "$(wc -l <"$(top_of pids)/container-steps/$group/cgroup.procs")" = 1 ]
+        [ "$(cat "$(top_of pids)/container-steps/$group/pids.max")" = 64 ]
+    done
+    kill -TERM "${OTHERS[@]}"
+    wait
+    nothing_is_left
+}
+
+# 半分は、それぞれ別の PID 名前空間で動く。だから、どのランチャーの PID も 1
+# 守る行: lock_parent() と remove_stale() と cgroup_claim() の flock()
+@test "20 launchers at once make and remove container-steps 5 times each, without an error" {
+    for ((i = 0; i < 20; i++)); do
+        local own=()
+        ((i % 2)) || own=(unshare --fork --pid --mount-proc)
+        for ((j = 0; j < 5; j++)); do
+            "${own[@]}" "$BIN" run --no-veth sh -c 'exit 7' || echo "status $?"
+        done >"$BATS_TEST_TMPDIR/$i" 2>&1 </dev/null 3>&- 4>&- &
+        OTHERS+=($!)
+    done
+    wait "${OTHERS[@]}"
+    OTHERS=()
+    run -0 sort -u "$BATS_TEST_TMPDIR"/[0-9]*
+    [ "$output" = "status 7" ]
+    [ "$(cat "$BATS_TEST_TMPDIR"/[0-9]* | wc -l)" = 100 ]
+    nothing_is_left
+}
+
+# 守る行: cgroup_claim() が、失敗しても parent の鍵を残さないこと
+@test "a group that cannot be claimed is an error at once, and nothing is left" {
+    requires strace
+    # 階層ごとに 1 回ずつ parent に鍵をかける。その次が、初めての claim
+    local parents
+    parents=$(for name in cpu memory pids; do top_of $name; done | sort -u | wc -l)
+    run -125 timeout 5 strace -o /dev/null -e trace=flock \
+        -e inject=flock:error=EIO:when=$((parents + 1)) "$BIN" run --no-veth touch /ran
+    [[ ${lines[0]} == "$NAME: flock "*"/container-steps/"*": Input/output error" ]]
+    nothing_is_left
+}
+
+# --- 中から制限を外そうとする ---------------------------------------------------
+
+# 引数 (sudoer か root) として lift を始め、終わりまで待つ。書けるはずのない cgroup の
+# ディレクトリーを、呼び出し元が 3 番から 20 番に開いたまま残す
+start_lift() {
+    local who=$1
+    shift
+    local ids=(-u SUDO_UID -u SUDO_GID)
+    [ "$who" = root ] || ids=(SUDO_UID=4711 SUDO_GID=4712)
+    env "${ids[@]}" "$DIR/careless" "$(top_of memory)" "$DIR/step09" run --no-veth "$@" lift \
+        >"$BATS_TEST_TMPDIR/$who" 2>&1 </dev/null 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 20 grep -qsx 'done' "$BATS_TEST_TMPDIR/$who"
+    find_container
+}
+
+# 守る行: prepare_exec(pipes)、drop_capabilities(opt->keep)、
+# write_file("/proc/sys/user/max_user_namespaces", "0") (0 に対応づくとき)
+@test "no trick of the container's root lifts a limit: mounts, namespaces, descriptors, new groups" {
+    for who in root sudoer; do
+        start_lift $who --cpuset 0
+        run -0 cat "$BATS_TEST_TMPDIR/$who"
+        [ "${#lines[@]}" = 13 ]
+        [[ $output != *open* ]]
+        [ "$(limits)" = "$(expected_limits)" ]
+        [ "$(cat "$(group_of cpuset)/cpuset.cpus")" = 0 ]
+        for name in cpu memory pids cpuset; do
+            grep -qx "$CONTAINER" "$(group_of $name)/cgroup.procs"
+        done
+        [ "$(find "${POINTS[@]}" -name deeper)" = "" ]
+        end_container
+    done
+}
