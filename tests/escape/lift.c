@@ -173,8 +173,11 @@ static int never_kill_me(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_RDONLY);
     char now[16] = "";
+    ssize_t length = fd == -1 ? -1 : read(fd, now, sizeof(now) - 1);
 
-    if (fd == -1 || read(fd, now, sizeof(now) - 1) == -1)
+    if (fd != -1)
+        close(fd);
+    if (length == -1)
         return -1;
     return write_at(AT_FDCWD, "/proc/self/oom_score_adj", "-1000");
 }

@@ -15,7 +15,12 @@
 
 static int try_to_open(void)
 {
-    return open(PATH, O_WRONLY) == -1 ? errno : 0;
+    int fd = open(PATH, O_WRONLY);
+
+    if (fd == -1)
+        return errno;
+    close(fd);
+    return 0;
 }
 
 int main(void)
