@@ -44,13 +44,13 @@ start() {
     shift
     env --default-signal "$program" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
     LAUNCHER=$!
-    retry 5 find_container
+    retry 20 find_container
 }
 
 # start のコンテナが終わるのを待ち、終了ステータスを確かめる
 ends_with() {
     local status=0
-    retry 5 is_gone "$LAUNCHER"
+    retry 20 is_gone "$LAUNCHER"
     wait "$LAUNCHER" || status=$?
     LAUNCHER=
     if [ "$status" != "$1" ]; then
@@ -124,10 +124,10 @@ state_is() {
     for number in $SOME_STEPS; do
         # shellcheck disable=SC2086 # 語に分ける
         start "$number" sh -c "$(on_signals $PASSED_ON)"
-        retry 2 has_signal "$CONTAINER" SigCgt USR2
+        retry 10 has_signal "$CONTAINER" SigCgt USR2
         for name in $PASSED_ON; do
             kill "-$name" "$LAUNCHER"
-            retry 2 grep -qx "got $name" "$OUT"
+            retry 10 grep -qx "got $name" "$OUT"
         done
         [ "$(wc -l <"$OUT")" = 6 ]
         stop_family
@@ -140,7 +140,7 @@ state_is() {
     for number in $SOME_STEPS; do
         for name in $PASSED_ON; do
             start "$number" sh -c "trap 'kill \$!; exit 9' $name; sleep 100 & wait"
-            retry 2 has_signal "$CONTAINER" SigCgt "$name"
+            retry 10 has_signal "$CONTAINER" SigCgt "$name"
             kill "-$name" "$LAUNCHER"
             ends_with 9
         done
@@ -165,21 +165,21 @@ state_is() {
     local number
     for number in $SOME_STEPS; do
         start "$number" sh -c "$(on_signals WINCH CONT)"
-        retry 2 has_signal "$CONTAINER" SigCgt CONT
+        retry 10 has_signal "$CONTAINER" SigCgt CONT
         kill -WINCH "$LAUNCHER"
-        retry 2 grep -qx 'got WINCH' "$OUT"
+        retry 10 grep -qx 'got WINCH' "$OUT"
         kill -CONT "$LAUNCHER"
-        retry 2 grep -qx 'got CONT' "$OUT"
+        retry 10 grep -qx 'got CONT' "$OUT"
         stop_family
 
         # 小さい番号のシグナルから届くので、HUP では追い越してしまう
         start "$number" sh -c "$(on_signals USR1)"
-        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        retry 10 has_signal "$CONTAINER" SigCgt USR1
         kill -WINCH "$LAUNCHER"
         kill -CONT "$LAUNCHER"
-        retry 2 eval '! has_signal "$LAUNCHER" ShdPnd WINCH && ! has_signal "$LAUNCHER" ShdPnd CONT'
+        retry 10 eval '! has_signal "$LAUNCHER" ShdPnd WINCH && ! has_signal "$LAUNCHER" ShdPnd CONT'
         kill -USR1 "$LAUNCHER"
-        retry 2 grep -qx 'got USR1' "$OUT"
+        retry 10 grep -qx 'got USR1' "$OUT"
         kill -TERM "$LAUNCHER"
         ends_with 143
     done
@@ -190,10 +190,10 @@ state_is() {
     local number
     for number in $SOME_STEPS; do
         start "$number" sh -c "trap '' TERM; $(on_signals USR1)"
-        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        retry 10 has_signal "$CONTAINER" SigCgt USR1
         kill -TERM "$LAUNCHER"
         kill -USR1 "$LAUNCHER"
-        retry 2 grep -qx 'got USR1' "$OUT"
+        retry 10 grep -qx 'got USR1' "$OUT"
         state_is "$CONTAINER" S
         stop_family
     done
@@ -204,9 +204,9 @@ state_is() {
     local number
     for number in 01 05; do
         start "$number" env --block-signal=TERM sleep 100
-        retry 2 has_signal "$CONTAINER" SigBlk TERM
+        retry 10 has_signal "$CONTAINER" SigBlk TERM
         kill -TERM "$LAUNCHER"
-        retry 2 has_signal "$CONTAINER" ShdPnd TERM
+        retry 10 has_signal "$CONTAINER" ShdPnd TERM
         kill -USR1 "$LAUNCHER"
         ends_with 138
     done
@@ -217,14 +217,14 @@ state_is() {
     requires root userns
     local inner
     start_nested sh -c 'trap "echo got TERM; exit 9" TERM; sleep 100 & wait'
-    retry 5 eval 'inner=$(pgrep -P "$CONTAINER" -x sh) && has_signal "$inner" SigCgt TERM'
+    retry 20 eval 'inner=$(pgrep -P "$CONTAINER" -x sh) && has_signal "$inner" SigCgt TERM'
     kill -TERM "$LAUNCHER"
     ends_with 9
     grep -qx 'got TERM' "$OUT"
-    retry 2 is_gone "$inner"
+    retry 10 is_gone "$inner"
 
     start_nested sleep 100
-    retry 5 pgrep -P "$CONTAINER" -x sleep
+    retry 20 pgrep -P "$CONTAINER" -x sleep
     kill -USR2 "$LAUNCHER"
     ends_with 140
 }
@@ -233,7 +233,7 @@ state_is() {
 start_nested() {
     env --default-signal "$(step 05)" run "$(step 05)" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
     LAUNCHER=$!
-    retry 5 eval 'CONTAINER=$(pgrep -P "$LAUNCHER") && pgrep -P "$CONTAINER"'
+    retry 20 eval 'CONTAINER=$(pgrep -P "$LAUNCHER") && pgrep -P "$CONTAINER"'
 }
 
 @test "a signal at any moment of the start ends everything with 128+n" {
@@ -246,11 +246,11 @@ start_nested() {
             env --default-signal "$(step "$number")" run sleep "31$delay" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
             LAUNCHER=$!
             # env が exec する前では、ランチャーの話にならない
-            retry 2 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = "step$number" ]'
+            retry 10 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = "step$number" ]'
             sleep "0.00$delay"
             kill "-$name" "$LAUNCHER"
             ends_with $((128 + $(kill -l $name)))
-            retry 2 eval '! pgrep -x "step$number" >/dev/null && ! pgrep -fx "sleep 31$delay"'
+            retry 10 eval '! pgrep -x "step$number" >/dev/null && ! pgrep -fx "sleep 31$delay"'
         done
     done
 }
@@ -261,15 +261,15 @@ start_nested() {
         env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
     local tracer=$! child
     # 対応づけが済んでいて、まだ名前を付けていない子
-    retry 5 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
+    retry 20 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
         [ -n "$(xargs <"/proc/$child/uid_map")" ]'
     kill -TERM "$(pgrep -x step05 --oldest)"
     local status=0
-    retry 5 is_gone "$tracer"
+    retry 20 is_gone "$tracer"
     wait "$tracer" || status=$?
     [ "$status" = 143 ]
     [ ! -s "$OUT" ]
-    retry 2 eval '! pgrep -x step05'
+    retry 10 eval '! pgrep -x step05'
 }
 
 # --- 終了ステータス --------------------------------------------------------------
@@ -299,8 +299,8 @@ start_nested() {
     for number in 01 02 03 04 05 06 07 08 09; do
         rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
         open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'; exec '$(step "$number")' run sleep 100 2>'$OUT'"
-        retry 5 find_in_terminal
-        retry 2 test -s "$OUT"
+        retry 20 find_in_terminal
+        retry 10 test -s "$OUT"
         [ "$(wc -l <"$OUT")" = 1 ]
         [[ $(cat "$OUT") == "step$number: "*" $CONTAINER "* ]]
         close_terminal
@@ -324,14 +324,14 @@ start_nested() {
         rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
         open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'
             exec '$(step "$number")' run sh -c \"$(on_signals INT USR1)\" >'$OUT'"
-        retry 5 find_in_terminal
-        retry 2 has_signal "$CONTAINER" SigCgt USR1
+        retry 20 find_in_terminal
+        retry 10 has_signal "$CONTAINER" SigCgt USR1
         for i in 1 2 3 4 5; do
             type_keys '\003'
-            retry 2 eval '[ "$(count_of "got INT")" -ge $i ]'
+            retry 10 eval '[ "$(count_of "got INT")" -ge $i ]'
             # ランチャーは順に渡すので、USR1 が届けば、その前の INT は渡し終えている
             kill -USR1 "$LAUNCHER"
-            retry 2 eval '[ "$(count_of "got USR1")" = $i ]'
+            retry 10 eval '[ "$(count_of "got USR1")" = $i ]'
             [ "$(count_of 'got INT')" = "$i" ]
         done
         close_terminal
@@ -347,14 +347,14 @@ start_nested() {
             rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
             open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
                 exec \"$(step "$number")\" run sleep 100'; echo status \$?"
-            retry 5 find_in_terminal
+            retry 20 find_in_terminal
             # sh も同じ端末の INT を受けるので、状態は script -e が返すものを見る
             type_keys "\\${key%:*}"
-            retry 2 is_gone "$CONTAINER"
-            retry 2 is_gone "$LAUNCHER"
+            retry 10 is_gone "$CONTAINER"
+            retry 10 is_gone "$LAUNCHER"
             LAUNCHER=
             local status=0
-            retry 5 is_gone "$TERMINAL"
+            retry 20 is_gone "$TERMINAL"
             wait "$TERMINAL" || status=$?
             [ "$status" = "${key#*:}" ] || shows "status ${key#*:}"
             close_terminal
@@ -365,7 +365,7 @@ start_nested() {
 # 対話的な bash に打ち込む。PS1 は、打った行と見分けるため
 open_shell() {
     open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/shell'; PS1='ready> ' exec bash --norc --noprofile -i"
-    retry 5 shows 'ready> '
+    retry 20 shows 'ready> '
     SHELL_PID=$(cat "$BATS_TEST_TMPDIR/shell")
 }
 
@@ -381,18 +381,18 @@ find_job() {
         rm -f "$KEYS"
         open_shell
         type_keys "$(step "$number") run sleep 100\n"
-        retry 5 find_job "$number"
+        retry 20 find_job "$number"
         type_keys '\032'
-        retry 2 shows 'Stopped'
+        retry 10 shows 'Stopped'
         state_is "$LAUNCHER" T
-        retry 2 state_is "$CONTAINER" T
+        retry 10 state_is "$CONTAINER" T
         type_keys 'fg\n'
-        retry 2 state_is "$LAUNCHER" S
-        retry 2 state_is "$CONTAINER" S
+        retry 10 state_is "$LAUNCHER" S
+        retry 10 state_is "$CONTAINER" S
         type_keys '\003'
-        retry 2 is_gone "$LAUNCHER"
+        retry 10 is_gone "$LAUNCHER"
         type_keys 'echo "status=$?"\n'
-        retry 2 shows 'status=130'
+        retry 10 shows 'status=130'
         LAUNCHER=
         close_terminal
     done
@@ -405,22 +405,22 @@ find_job() {
         rm -f "$KEYS"
         open_shell
         type_keys "PS1='inside> ' $(step "$number") run sh -i\n"
-        retry 5 find_job "$number"
-        retry 5 shows 'inside> '
+        retry 20 find_job "$number"
+        retry 20 shows 'inside> '
         type_keys 'sleep 101\n'
         local inner
-        retry 2 eval 'inner=$(pgrep -P "$CONTAINER" -x sleep)'
+        retry 10 eval 'inner=$(pgrep -P "$CONTAINER" -x sleep)'
         type_keys '\032'
-        retry 2 state_is "$inner" T
+        retry 10 state_is "$inner" T
         state_is "$LAUNCHER" S
         type_keys 'fg\n'
-        retry 2 state_is "$inner" S
+        retry 10 state_is "$inner" S
         type_keys '\003'
-        retry 2 is_gone "$inner"
+        retry 10 is_gone "$inner"
         type_keys 'exit 7\n'
-        retry 2 is_gone "$LAUNCHER"
+        retry 10 is_gone "$LAUNCHER"
         type_keys 'echo "status=$?"\n'
-        retry 2 shows 'status=7'
+        retry 10 shows 'status=7'
         LAUNCHER=
         close_terminal
     done
@@ -435,7 +435,7 @@ find_job() {
             open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
                 '$(step "$number")' run sh -c 'stty raw -echo; stty -g; $end' >'$OUT'
                 stty -g >'$BATS_TEST_TMPDIR/after'"
-            retry 5 is_gone "$TERMINAL"
+            retry 20 is_gone "$TERMINAL"
             [ -s "$OUT" ]
             [ "$(cat "$OUT")" != "$(cat "$BATS_TEST_TMPDIR/before")" ]
             [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
@@ -453,10 +453,10 @@ find_job() {
             sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
                 exec \"$(step "$number")\" run sh -c \"stty raw -echo; echo raw; exec sleep 100\" >\"$OUT\"'
             stty -g >'$BATS_TEST_TMPDIR/after'"
-        retry 5 find_in_terminal
-        retry 5 grep -q raw "$OUT"
+        retry 20 find_in_terminal
+        retry 20 grep -q raw "$OUT"
         kill -TERM "$LAUNCHER"
-        retry 5 is_gone "$TERMINAL"
+        retry 20 is_gone "$TERMINAL"
         LAUNCHER=
         [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
         close_terminal

@@ -303,7 +303,7 @@ diff_step() {
     [ "${lines[0]}" = '--- 04-uts-hostname/main.c' ]
     [ "${lines[1]}" = '+++ 05-pid-mount/main.c' ]
     [[ ${lines[2]} == '@@ -1,'* ]]
-    [[ $output == *'@@ int main(int argc, char *argv[])'* ]]
+    [[ $output == *'@@ static uint64_t new_namespaces(void)'* ]]
     [[ $output == *$'\n+    mount_proc();'* ]]
     run -0 make diff05
     [ "${lines[0]}" = '--- 04-uts-hostname/main.c' ]
