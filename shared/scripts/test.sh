@@ -37,6 +37,8 @@ fi
 
 # sudo で始めても、スイートの中の root は「sudo を使わない root」とする
 unset SUDO_UID SUDO_GID SUDO_USER SUDO_COMMAND
+# make から始めても、スイートの中の make は 1 つ目の make として動く
+unset MAKEFLAGS MFLAGS MAKELEVEL
 
 # LeakSanitizer は ptrace(2) を使うので、strace で調べるテストとは一緒に使えない
 [[ $bin_dir == "$TOP" ]] || export ASAN_OPTIONS=detect_leaks=0
