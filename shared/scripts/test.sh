@@ -98,8 +98,9 @@ run_unit() {
     shift 3
     local status=0 net=--net
     [[ $name != rootfs-slow ]] || net= # パッケージを取りに行く
+    # 背後で始められると INT や HUP が無視されたままになるので、元に戻す
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
-    unshare --fork --pid --uts --ipc $net --mount --mount-proc \
+    env --default-signal unshare --fork --pid --uts --ipc $net --mount --mount-proc \
         sh -c 'ip link set lo up && exec bats --tap "$@"' bats $* \
         </dev/null >"$work/$name.tap" 2>"$work/$name.err" || status=$?
     # bats が 1 つもテストを見つけずに終わったのは、失敗
