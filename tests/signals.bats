@@ -402,10 +402,14 @@ find_job() {
     requires root userns cgroup
     local number
     for number in $SOME_STEPS; do
-        rm -f "$KEYS"
-        open_shell
-        type_keys "PS1='inside> ' $(step "$number") run sh -i\n"
-        retry 20 find_job "$number"
+        # 混んだマシンでは、bash が用意を終える前の文字が失われることがある
+        for _ in 1 2 3; do
+            rm -f "$KEYS" "$SCREEN"
+            open_shell
+            type_keys "PS1='inside> ' $(step "$number") run sh -i\n"
+            retry 10 find_job "$number" && break
+            close_terminal
+        done
         retry 20 shows 'inside> '
         type_keys 'sleep 101\n'
         local inner

@@ -64,6 +64,8 @@ plan() {
     local file
     for file in "$TOP"/tests/[a-z]*.bats; do
         [[ $file != *-slow.bats ]] || continue
+        # 端末の時間、env -i、ld.so.preload に頼るものは、サニタイザーと合わない
+        [[ $bin_dir == "$TOP" || ! $file =~ /(escape|hints|signals|tools|rootfs)\.bats$ ]] || continue
         echo "$(basename "$file" .bats) 09 $bin_dir/step09 $file"
     done
 }
