@@ -194,12 +194,11 @@ static int lock_parent(const char *path)
 /* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけ
  * ている。PID は使い回されるので、名前の PID が生きているかどうかでは決められ
  * ない */
-static void remove_stale(int parent)
+static void remove_stale(int parent, const char *path)
 {
     struct dirent *entry;
     struct stat found;
-    int copy = dup(parent);
-    DIR *dir = copy == -1 ? NULL : fdopendir(copy);
+    DIR *dir = opendir(path); /* parent を dup(2) すると、鍵まで写る */
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         int fd = -1;
@@ -240,7 +239,7 @@ void cgroup_find(struct cgroup *group, const char *controller)
     if (group->is_first) {
         strcpy(used[i].parent, group->parent);
         used[i].lock = lock_parent(group->parent);
-        remove_stale(used[i].lock);
+        remove_stale(used[i].lock, group->parent);
         choose_name(used[i].path, group->parent);
     }
     strcpy(group->path, used[i].path);

@@ -42,16 +42,17 @@ static struct {
 
 /* --- エラー ------------------------------------------------------------- */
 
-/* 子がもう失敗を報告して終わっていれば true。そのとき親が気づいた失敗 (ESRCH な
- * ど) は結果でしかないので、2 行目を出さない */
+/* 子を終わらせる。子のほうが先に失敗を報告していれば true。そのとき親が気づいた
+ * 失敗 (ESRCH など) は結果でしかないので、2 行目を出さない */
 static bool child_failed_first(void)
 {
     int status;
+    pid_t pid = self.child;
 
-    if (waitpid(self.child, &status, WNOHANG) != self.child)
-        return false;
     self.child = 0;
-    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SETUP;
+    return pid > 0 && kill(pid, SIGKILL) == 0 &&
+           waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == EXIT_SETUP;
 }
 
 void die(const char *format, ...)
@@ -64,7 +65,7 @@ void die(const char *format, ...)
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
 
-    if (!self.is_child && self.child > 0 && child_failed_first())
+    if (!self.is_child && child_failed_first())
         exit(EXIT_SETUP);
     dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
             message, strerror(error));
@@ -73,10 +74,6 @@ void die(const char *format, ...)
     /* 子は親の atexit(3) の後始末をしてはならない。_exit(2) */
     if (self.is_child)
         _exit(EXIT_SETUP);
-    if (self.child > 0) {
-        kill(self.child, SIGKILL);
-        waitpid(self.child, NULL, 0);
-    }
     exit(EXIT_SETUP);
 }
 

@@ -146,7 +146,8 @@ static int save_index(const struct nlmsghdr *head, void *data)
     return MNL_CB_OK;
 }
 
-int link_index(struct mnl_socket *nl, const char *name)
+/* リンクの番号を返す。なければ -1 と ENODEV。ip link show NAME */
+static int link_index(struct mnl_socket *nl, const char *name)
 {
     struct request req;
     int index = -1;
@@ -157,12 +158,16 @@ int link_index(struct mnl_socket *nl, const char *name)
     return talk(nl, &req, save_index, &index) == -1 ? -1 : index;
 }
 
-void link_wait_gone(const char *name, int index)
+void link_wait_gone(const char *name, unsigned index)
 {
     struct timespec interval = {.tv_nsec = 500 * 1000};
+    unsigned now;
 
-    for (int i = 0; i < 4000 && (int)if_nametoindex(name) == index; i++)
+    for (int i = 0; i < 4000 && (now = if_nametoindex(name)) != 0; i++) {
+        if (index != 0 && now != index)
+            return;
         nanosleep(&interval, NULL);
+    }
 }
 
 int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,

@@ -35,12 +35,9 @@ int link_up(struct mnl_socket *nl, const char *name);
 int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,
              unsigned prefix);
 
-/* リンクの番号を返す。なければ -1 と ENODEV。ip link show NAME */
-int link_index(struct mnl_socket *nl, const char *name);
-
 /* その番号のリンクが name でなくなるまで、2 秒まで待つ。同じ名前の新しいリンク
- * とは、番号で見分ける */
-void link_wait_gone(const char *name, int index);
+ * とは、番号で見分ける。番号が分からなければ (0)、名前だけで見る */
+void link_wait_gone(const char *name, unsigned index);
 
 /* 10.0.N.0/24 と重なる経路が main テーブルにあれば、used[N] を true にする。既
  * 定の経路 (0.0.0.0/0) は数えない。ip route show */

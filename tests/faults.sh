@@ -33,7 +33,6 @@ declare -A ERRNO=(
     [clone]=EAGAIN       # glibc の fork(3)
     [close]=EIO          # NFS などの、遅れて届いた書き込みエラー
     [close_range]=ENOSYS # Linux 5.9 より前、または seccomp
-    [dup]=EMFILE
     [execve]="EACCES ENOENT ENOMEM"
     [fchdir]=EACCES
     [fcntl]=EPERM # seccomp
@@ -121,7 +120,7 @@ before   access          *      */container-steps/* same 名前が空いてい�
 before   access          *      *          never  書けなければ自分の cgroup の下。どこにいるかで違う (cgroup-versions.bats)
 before   newfstatat      *      *          same   stdio の大きさ調べか、鍵のやり直しか、古い cgroup の片付け
 before   fstat           *      *          same   同じ
-before   dup             *      *          same   古い cgroup の片付けは、できるときだけ
+before   openat          *      *:O_NONBLOCK same 古い cgroup の片付けは、できるときだけ
 before   getdents64      *      *          same   同じ
 before   read            *      /proc/*/mounts errno getmntent(3) は、失敗と終わりを区別しない
 launcher rt_sigtimedwait EINTR  *          same   やり直す

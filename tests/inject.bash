@@ -99,6 +99,7 @@ list_calls() {
             else
                 sub(/[,) ].*/, "", object)
             gsub(/[ \t]/, "", object)
+            if (rest ~ /O_NONBLOCK/) object = object ":O_NONBLOCK" # opendir(3)
             who = $1 == launcher ? role : "child"
             print who, call, ++count[who, call], ++total[who], object == "" ? "-" : object
             if (who == "child" && call == "execve" && / = 0$/) done[$1] = 1

@@ -24,14 +24,27 @@ setup_suite() {
         chmod 440 /etc/sudoers.d/attendee
     fi
 
-    # 誰でも通れる場所に、いつもと同じ配置 (プログラムの横に rootfs/fs) を作る
-    export USER_HOME=/mnt/attendee
+    # 誰でも通れる場所に、いつもと同じ配置 (プログラムの横に rootfs/fs) を 2 つ作る。
+    # 写しを試すのは、対応づけた root には、人のホームディレクトリー (Debian 13 では
+    # 0700) の中が見えないから
     mount -t tmpfs -o mode=755 tmpfs /mnt
-    mkdir -p "$USER_HOME/rootfs"
-    cp "$(dirname "${BIN:-$TOP/step01}")"/step0? "$USER_HOME" 2>/dev/null || cp "$TOP"/step0? "$USER_HOME"
-    [ -z "${BIN:-}" ] || cp "$BIN" "$USER_HOME/step$STEP"
-    [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$USER_HOME/rootfs/fs"
-    chown -R attendee:attendee "$USER_HOME"
+    export USER_HOME=/mnt/attendee
+    copy_workshop /mnt/workshop root:root
+    copy_workshop "$USER_HOME" attendee:attendee
+    if [ -n "${BIN:-}" ]; then
+        cp "$BIN" "$USER_HOME/step$STEP"
+        cp "$BIN" "/mnt/workshop/$(basename "$BIN")"
+        export BIN=/mnt/workshop/$(basename "$BIN")
+    fi
+}
+
+copy_workshop() {
+    local bin_dir
+    bin_dir=$(dirname "${BIN:-$TOP/step01}")
+    mkdir -p "$1/rootfs"
+    cp "$bin_dir"/step0? "$1" 2>/dev/null || cp "$TOP"/step0? "$1"
+    [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$1/rootfs/fs"
+    chown -R "$2" "$1"
 }
 
 teardown_suite() {

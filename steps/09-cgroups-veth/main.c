@@ -156,25 +156,28 @@ static void join_cgroups(void)
     }
 }
 
-static char veth_name[IFNAMSIZ];
-static int veth_index = -1;
+static struct {
+    struct mnl_socket *host, *inside;
+    char name[IFNAMSIZ];
+    unsigned index;
+} veth;
 
 /* 使われていない 10.0.N.0/24 を探す。同じアドレスでも 2 つ目の veth は作れてし
  * まい、パケットは先にあったほうへ行く。名前のほうは重ならない。veth(4) */
-static uint32_t add_veth(struct mnl_socket *host, pid_t pid)
+static uint32_t add_veth(pid_t pid)
 {
     bool used[256] = {false};
 
-    if (routes_in_use(host, used) == -1)
+    if (routes_in_use(veth.host, used) == -1)
         die("netlink route 10.0.0.0/16");
     for (uint32_t n = 0; n < 256; n++) {
         if (used[n])
             continue;
-        snprintf(veth_name, sizeof(veth_name), n ? "%s%u" : "%s", VETH_HOST, n);
-        if (link_add_veth(host, veth_name, VETH_CHILD, pid) == 0)
+        snprintf(veth.name, sizeof(veth.name), n ? "%s%u" : "%s", VETH_HOST, n);
+        if (link_add_veth(veth.host, veth.name, VETH_CHILD, pid) == 0)
             return 10 << 24 | n << 8;
         if (errno != EEXIST)
-            die("netlink link %s", veth_name);
+            die("netlink link %s", veth.name);
     }
     errno = EEXIST;
     die("netlink route 10.0.0.0/16");
@@ -193,34 +196,31 @@ static void configure_link(struct mnl_socket *nl, const char *name,
  * の力が要る。だから子でなく親が作る。rtnetlink(7) */
 static void create_veth(pid_t pid)
 {
-    struct mnl_socket *host = netlink_open(0);
-    struct mnl_socket *inside = netlink_open(pid);
-
-    if (host == NULL)
+    veth.host = netlink_open(0);
+    if (veth.host == NULL)
         die("netlink socket");
-    if (inside == NULL)
+    veth.inside = netlink_open(pid);
+    if (veth.inside == NULL)
         die("setns /proc/%d/ns/net", pid);
-    uint32_t subnet = add_veth(host, pid);
-    veth_index = link_index(host, veth_name);
-    if (veth_index == -1)
-        die("netlink link %s", veth_name);
-    configure_link(host, veth_name, subnet + 1);
-    configure_link(inside, VETH_CHILD, subnet + 2);
-    if (link_up(inside, "lo") == -1)
+    uint32_t subnet = add_veth(pid);
+    veth.index = if_nametoindex(veth.name);
+    configure_link(veth.host, veth.name, subnet + 1);
+    configure_link(veth.inside, VETH_CHILD, subnet + 2);
+    if (link_up(veth.inside, "lo") == -1)
         die("netlink up lo");
-    netlink_close(host);
-    netlink_close(inside);
 }
 
-/* 失敗したときも呼ばれる。veth は名前空間と一緒に消えるが、カーネルが片付けるま
- * でに数十ミリ秒かかることがある。ホストが元に戻るのを見届ける。atexit(3) */
+/* 失敗したときも呼ばれる。名前空間は、つながるソケットがあるうちは消えない。
+ * veth は一緒に消えるが、片付くまでに数十ミリ秒かかることがある。ホストが元に戻
+ * るのを見届ける。atexit(3) */
 static void clean_up(void)
 {
+    netlink_close(veth.host);
+    netlink_close(veth.inside);
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
         if (groups[i].version != 0)
             cgroup_remove(&groups[i]);
-    if (veth_index != -1)
-        link_wait_gone(veth_name, veth_index);
+    link_wait_gone(veth.name, veth.index);
 }
 
 /* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
