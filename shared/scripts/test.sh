@@ -98,7 +98,7 @@ run_unit() {
     local name=$1
     export STEP=$2 BIN=$3
     shift 3
-    local status=0 net=--net
+    local status=0 net=--net start=$SECONDS
     [[ $name != rootfs-slow ]] || net= # パッケージを取りに行く
     # 背後で始められると INT や HUP が無視されたままになるので、元に戻す
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
@@ -110,6 +110,7 @@ run_unit() {
         echo "not ok 1 $name: bats did not run (status $status)" >>"$work/$name.tap"
         sed 's/^/# /' "$work/$name.err" >>"$work/$name.tap"
     fi
+    echo $((SECONDS - start)) >"$work/$name.seconds"
 }
 
 report() {
@@ -123,7 +124,8 @@ report() {
         grep -E '^ok ' "$tap" | grep -v '# skip' || true
         echo "$failed $passed $skipped" >>"$work/counts"
     else
-        printf '%-16s %3d passed, %d failed, %d skipped\n' "$name" "$passed" "$failed" "$skipped"
+        printf '%-16s %3d passed, %d failed, %d skipped %4d s\n' \
+            "$name" "$passed" "$failed" "$skipped" "$(<"$work/$name.seconds")"
         awk '/^(not )?ok /{show = /^not ok/ || /# skip/} show' "$tap"
         echo "$passed $failed $skipped" >>"$work/counts"
     fi
