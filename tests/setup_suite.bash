@@ -34,7 +34,7 @@ setup_suite() {
     if [ -n "${BIN:-}" ]; then
         cp "$BIN" "$USER_HOME/step$STEP"
         cp "$BIN" "/mnt/workshop/$(basename "$BIN")"
-        export BIN=/mnt/workshop/$(basename "$BIN")
+        BIN=/mnt/workshop/$(basename "$BIN")
     fi
 }
 

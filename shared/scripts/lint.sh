@@ -75,6 +75,10 @@ lint_width() {
     xargs -r shared/scripts/check-width.sh <"$work/c"
 }
 
+lint_table() {
+    shared/scripts/step-table.sh --check
+}
+
 # --- 並べて動かす -------------------------------------------------------------
 run_tool() {
     local start=$EPOCHREALTIME result=ok
@@ -99,7 +103,7 @@ export MAX_LINES=1000000
 tools=("$@")
 if ((${#tools[@]} == 0)); then
     MAX_LINES=40
-    tools=(clang-tidy shellcheck cppcheck shfmt clang-format width)
+    tools=(clang-tidy shellcheck cppcheck shfmt clang-format width table)
 fi
 missing=()
 for tool in "${tools[@]}"; do
@@ -108,7 +112,7 @@ for tool in "${tools[@]}"; do
         echo '  ヒント: 名前は lint.sh の中の lint_ の後ろです' >&2
         exit 2
     fi
-    [[ $tool == width ]] || command -v "$tool" >/dev/null || missing+=("$tool")
+    [[ $tool == @(width|table) ]] || command -v "$tool" >/dev/null || missing+=("$tool")
 done
 if ((${#missing[@]})); then
     echo "lint: command not found: ${missing[*]}" >&2

@@ -49,7 +49,13 @@ trap 'rm -rf "$work"' EXIT
 # 1 つの単位: NAME STEP BIN BATS の引数...
 # ステップ 05 のテストのうち to07 の付いたものは、06 と 07 のプログラムでも成り立つ
 plan() {
-    local n m tags
+    local n m tags file
+    # 起動したばかりの様子を見るものから始める
+    if [[ -n ${VM:-} ]]; then
+        for file in "$TOP"/tests/vm-*.bats; do
+            echo "$(basename "$file" .bats) 09 $bin_dir/step09 $file"
+        done
+    fi
     for n in 01 02 03 04 05 06 07 08 09; do
         echo "$n $n $bin_dir/step$n $TOP/tests/$n-*.bats"
         [[ $n != 01 ]] || continue
@@ -61,9 +67,8 @@ plan() {
             for ((m = 1; m < 10#$n; m++)); do printf ' %s' "$TOP/tests/0$m"-*.bats; done
         )"
     done
-    local file
     for file in "$TOP"/tests/[a-z]*.bats; do
-        [[ $file != *-slow.bats ]] || continue
+        [[ $file != *-slow.bats && $file != */vm-*.bats ]] || continue
         # 端末の時間、env -i、ld.so.preload に頼るものは、サニタイザーと合わない
         [[ $bin_dir == "$TOP" || ! $file =~ /(escape|hints|signals|tools|rootfs)\.bats$ ]] || continue
         echo "$(basename "$file" .bats) 09 $bin_dir/step09 $file"
@@ -98,11 +103,13 @@ run_unit() {
     local name=$1
     export STEP=$2 BIN=$3
     shift 3
-    local status=0 net=--net start=$SECONDS
-    [[ $name != rootfs-slow ]] || net= # パッケージを取りに行く
+    local status=0 start=$SECONDS
+    local private="--fork --pid --uts --ipc --net --mount --mount-proc"
+    [[ $name != rootfs-slow ]] || private=${private/--net/} # パッケージを取りに行く
+    [[ $name != vm-* ]] || private=--mount                  # 本物の systemd と話す
     # 背後で始められると INT や HUP が無視されたままになるので、元に戻す
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
-    env --default-signal unshare --fork --pid --uts --ipc $net --mount --mount-proc \
+    env --default-signal unshare $private \
         sh -c 'ip link set lo up && exec bats --tap "$@"' bats $* \
         </dev/null >"$work/$name.tap" 2>"$work/$name.err" || status=$?
     # bats が 1 つもテストを見つけずに終わったのは、失敗

@@ -214,6 +214,7 @@ run_suite() {
     done
     printf -v quoted '%q ' "${env[@]}"
     suite_started=$SECONDS
+    : >"$VM_RUN/suite.log" # tail より先に、必ずあるように
     vm_ssh "cd repo && export $quoted && exec bash -l" <<<"$1" \
         >"$VM_RUN/suite.log" 2>&1 &
     local ssh=$! tail
