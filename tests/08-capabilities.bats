@@ -7,12 +7,16 @@ setup() {
 
 teardown() {
     stop_container
+    umount "$BATS_TEST_TMPDIR/fs" 2>/dev/null || true
 }
 
-# 書き換えてよい rootfs の写しを作る。busybox は名前で働きが変わるので、名前のほう
+# 書き換えてよい rootfs の写しを、setuid やファイルのケーパビリティーが効く場所に
+# 作る (Debian 13 の /tmp は nosuid)。busybox は名前で働きが変わるので、名前のほう
 # は同じにする
 copy_rootfs() {
-    cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
+    mkdir "$BATS_TEST_TMPDIR/fs"
+    mount -t tmpfs -o mode=755 tmpfs "$BATS_TEST_TMPDIR/fs"
+    cp -a "$ROOTFS/." "$BATS_TEST_TMPDIR/fs"
     mkdir "$BATS_TEST_TMPDIR/fs/copy"
     cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/fs/copy/busybox"
 }

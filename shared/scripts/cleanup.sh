@@ -24,4 +24,9 @@ while read -r parent; do
     done
     [[ -k $parent ]] && rmdir "$parent" 2>/dev/null && echo "cleanup.sh: rmdir $parent"
 done < <(find /sys/fs/cgroup -type d -name container-steps 2>/dev/null)
+
+# 委譲された cgroup の中で、ランチャーがいた枝。プロセスがいれば rmdir は失敗する
+while read -r leaf; do
+    [[ -k $leaf ]] && rmdir "$leaf" 2>/dev/null && echo "cleanup.sh: rmdir $leaf"
+done < <(find /sys/fs/cgroup -type d -name container-steps-launcher 2>/dev/null)
 exit 0
