@@ -31,7 +31,7 @@ masks() {
 MASKED='/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats
     /proc/timer_list /proc/timer_stats /proc/sched_debug /proc/scsi
     /sys/firmware /sys/devices/virtual/powercap'
-READONLY='/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'
+READONLY='/proc/bus /proc/dynamic_debug /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'
 
 # bats test_tags=to09
 @test "after exec the five masks are 0, 20000420 three times, and 0" {

@@ -347,11 +347,13 @@ static void switch_root(void)
 }
 
 /* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空にす
- * る。runc spec(8) の readonlyPaths と maskedPaths と同じ */
+ * る。runc spec(8) の readonlyPaths と maskedPaths に、カーネルのデバッグ出力を
+ * 切り替える dynamic_debug を足した */
 static const struct {
     const char *cover, *dir, *name; /* cover が NULL なら、自分自身 */
 } covers[] = {
     {NULL, "/proc", "bus"},
+    {NULL, "/proc", "dynamic_debug"},
     {NULL, "/proc", "fs"},
     {NULL, "/proc", "irq"},
     {NULL, "/proc", "sys"},
