@@ -136,14 +136,6 @@ start_half_build() {
     grep -q '^127.0.0.1 .*container' "$fs/etc/hosts"
 }
 
-# ほかのテストが同時に動いていても変わらないように、CPU 時間で見る。
-@test "busybox: the build takes less than two seconds of CPU time" {
-    local TIMEFORMAT='%3U %3S' user_ms system_ms
-    { time "$build" busybox fs >/dev/null 2>&1 3>&-; } 2>spent
-    read -r user_ms system_ms < <(tr -d . <spent)
-    ((10#$user_ms + 10#$system_ms < 2000))
-}
-
 @test "busybox is built when no kind is named, and the kind is recorded" {
     run -0 "$build" '' fs
     [[ $(<fs.kind) == 'busybox /bin/busybox' ]]
@@ -196,12 +188,16 @@ start_half_build() {
 }
 
 @test "tar: plain, gzip, xz and zstd tarballs are unpacked" {
-    local file
+    local file tool files
     make_tarball
-    gzip -k root.tar
-    xz -0 -k root.tar
-    zstd -q root.tar
-    for file in root.tar root.tar.gz root.tar.xz root.tar.zst; do
+    # gzip のほかは、入っていれば試す。CI には、どれも入っている
+    for tool in gzip xz zstd; do
+        command -v "$tool" >/dev/null || continue
+        "$tool" -q -k root.tar
+    done
+    files=(root.tar*)
+    ((${#files[@]} >= 2))
+    for file in "${files[@]}"; do
         TARBALL=$file run -0 "$build" tar fs
         cmp /bin/busybox fs/bin/sh
         [[ -x fs/demo/unchroot && $(<fs.kind) == "tar $file" ]]
