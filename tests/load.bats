@@ -4,11 +4,12 @@ load helpers
 
 COUNT=200
 
-# 中のスクリプト: 自分の番号と、ゲートウェイと話した結果を書き、標準入力が閉じる
-# まで待つ。ゲートウェイのサーバーは、相手のアドレスをそのまま返す
+# 中のスクリプト: 自分のアドレスを答えるサーバーを始め、ゲートウェイと話した結果を
+# 書き、標準入力が閉じるまで待つ。ゲートウェイも、相手のアドレスをそのまま返す
 # shellcheck disable=SC2016 # 展開するのは、中の sh
 talk='
 own=$(ip -4 -o addr show veth-child | sed "s/.*inet \([0-9.]*\).*/\1/")
+nc -ll -p 7001 -e echo "$own" &
 answer=$(nc -w 20 "${own%.2}.1" 7000 </dev/null)
 echo "$own $answer"
 read -r _
@@ -31,12 +32,20 @@ setup_file() {
     retry 60 all_have_answered || tail -n 3 "$BATS_FILE_TMPDIR"/out/* >&2
     ip -o link show | grep -c 'veth-host' >"$BATS_FILE_TMPDIR/links" || true
 
+    local owns=()
+    for ((i = 1; i <= COUNT; i++)); do
+        owns+=("$(cut -d' ' -f1 "$BATS_FILE_TMPDIR/out/$i")")
+    done
+    retry 10 host_hears_all || true
+    ask_from_host >"$BATS_FILE_TMPDIR/asked"
+    ask_others >"$BATS_FILE_TMPDIR/others"
+
     # 半分を突然終わらせても、残りは話せるか
     kill -KILL "${launchers[@]:0:COUNT/2}"
     local survivors=("${launchers[@]:COUNT/2}")
     retry 10 half_of_the_links_are_gone || true
     ip -o link show | grep -c 'veth-host' >"$BATS_FILE_TMPDIR/links-after" || true
-    check_survivors >"$BATS_FILE_TMPDIR/survivors"
+    ask_gateways >"$BATS_FILE_TMPDIR/survivors"
 
     # 残りを、ふつうに終わらせる
     for ((i = 0; i < COUNT / 2; i++)); do echo >&"$stdin"; done
@@ -86,14 +95,46 @@ half_of_the_links_are_gone() {
     [ "$(ip -o link show | grep -c veth-host)" -le $((COUNT / 2)) ]
 }
 
+# ADDRESS/PORT... に順につなぎ、相手と、その答え (なければ nobody) を書く
+# shellcheck disable=SC2016 # 展開するのは、中の bash
+ask='
+for target; do
+    answer=
+    read -r answer <"/dev/tcp/$target"
+    echo "$target ${answer:-nobody}"
+done 2>/dev/null
+'
+
+# ask_from NUMBER ADDRESS/PORT...: コンテナのネットワーク名前空間から
+ask_from() {
+    local launcher=${launchers[$1 - 1]} pid
+    pid=$(<"/proc/$launcher/task/$launcher/children")
+    timeout 10 nsenter --target "${pid% }" --net bash -c "$ask" bash "${@:2}"
+}
+
+# ホストからなら、どのコンテナのサーバーとも話せる
+ask_from_host() {
+    timeout 20 bash -c "$ask" bash "${owns[@]/%//7001}"
+}
+
+host_hears_all() {
+    ! ask_from_host | grep -q nobody
+}
+
+# 次に始めたコンテナと、そのゲートウェイに話しかける
+ask_others() {
+    local i next
+    for ((i = 1; i <= COUNT; i++)); do
+        next=${owns[i % COUNT]}
+        ask_from "$i" "$next/7001" "${next%.2}.1/7000"
+    done
+}
+
 # 残ったコンテナの中から、もう一度ゲートウェイに話しかける
-check_survivors() {
-    local launcher pid own
-    for launcher in "${survivors[@]}"; do
-        pid=$(cat "/proc/$launcher/task/$launcher/children")
-        own=$(nsenter --target "${pid% }" --net ip -4 -o addr show veth-child | sed 's/.*inet \([0-9.]*\).*/\1/')
-        answer=$(nsenter --target "${pid% }" --net bash -c "cat </dev/tcp/${own%.2}.1/7000")
-        echo "$own $answer"
+ask_gateways() {
+    local i
+    for ((i = COUNT / 2 + 1; i <= COUNT; i++)); do
+        echo "${owns[i - 1]} $(ask_from "$i" "${owns[i - 1]%.2}.1/7000")"
     done
 }
 
@@ -115,12 +156,26 @@ teardown_file() {
     done
 }
 
+@test "none of the 200 reaches another container, nor another's gateway" {
+    # ホストとは話すので、待っている相手がいないから、ではない
+    run -0 sort -u "$BATS_FILE_TMPDIR/asked"
+    [ "${#lines[@]}" = "$COUNT" ]
+    for line in "${lines[@]}"; do
+        [ "${line%/7001 *}" = "${line#* }" ]
+    done
+    run -0 cat "$BATS_FILE_TMPDIR/others"
+    [ "${#lines[@]}" = $((COUNT * 2)) ]
+    for line in "${lines[@]}"; do
+        [[ $line == *" nobody" ]]
+    done
+}
+
 @test "killing half of the launchers leaves the other half talking" {
     [ "$(cat "$BATS_FILE_TMPDIR/links-after")" = $((COUNT / 2)) ]
     run -0 cat "$BATS_FILE_TMPDIR/survivors"
     [ "${#lines[@]}" = $((COUNT / 2)) ]
     for line in "${lines[@]}"; do
-        [ "${line% *}" = "${line#* }" ]
+        [ "${line%% *}" = "${line##* }" ]
     done
 }
 

@@ -27,10 +27,11 @@ set title "1 つ始めるのにかかる時間 (中央値)"
 set xlabel "ミリ秒 (対数)"
 set logscale x
 set xtics (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
-set xrange [startup_min_x * 0.7:startup_max_y * 1.5]
+least = startup_min_x < startup_min_y ? startup_min_x : startup_min_y
+set xrange [least * 0.7:startup_max_y * 1.5]
 set yrange [startup_records - 0.5:-0.5]
 set grid xtics noytics lc rgb "#dddddd" lt 1
-set key outside top right horizontal
+set key outside above right
 plot file using 2:0:($3 - $2):(0) skip 1 with vectors nohead lc rgb "#bbbbbb" lw 3 notitle, \
      file using 2:0:yticlabels(1) skip 1 with points ls 1 ps 1.2 title "起動 (最初の 1 文字まで)", \
      file using 3:0 skip 1 with points ls 2 ps 1.2 title "全体 (後始末まで)"
@@ -41,6 +42,7 @@ file = dir . "/features.csv"
 eval svg(520)
 set output dir . "/features.svg"
 set lmargin 36
+set rmargin 6
 set title "隔離を 1 つ足すと増える時間 (1 つ前のステップとの差)"
 set xlabel "ミリ秒"
 set xrange [*:*]
@@ -59,6 +61,7 @@ plot file using (0):($0 - 0.2):(0):2:($0 - 0.36):($0 - 0.04):yticlabels(label(st
          skip 1 with labels left offset 0.5,0 font ",11" notitle
 unset yzeroaxis
 unset lmargin
+unset rmargin
 set grid noxtics ytics
 
 # 同時に始める
@@ -68,6 +71,7 @@ eval svg(760)
 set output dir . "/at-once.svg"
 set xlabel "同時に始める数 (対数)"
 set ylabel "ミリ秒 (対数)"
+set yrange [*:*]
 set logscale xy
 set xrange [0.9:220]
 set yrange [1:*]
