@@ -2,18 +2,20 @@
  * bench-start.c - コンテナを始め、最初の 1 文字が届くまでの時間を測る
  *
  *   bench-start first LOCK COMMAND...
- *       1 つ始め、文字が届いたら終わる。終わるまでの時間は hyperfine が測る。ラ
- *       ンチャーは LOCK の鍵を受け継ぐので、後始末の終わりは鍵で分かる
+ *   bench-start whole LOCK COMMAND...
+ *       1 つ始め、文字が届くまで、または終わるまで待つ。その時間は hyperfine が
+ *       測る。ランチャーは LOCK の鍵を受け継ぐので、後始末の終わりは鍵で分かる
  *   bench-start at-once N COMMAND...
  *   bench-start in-turn N COMMAND...
  *       N 個を、同時に、または 1 つ届くごとに次を始める。どれも、すべて届くまで
- *       動いている。COMMAND の最後の語に番号 (1 から) を足す。番号、自分の始まり
- *       から届くまで、最初の始まりから届くまで [ms] を、CSV で出す
+ *       動いている。COMMAND の最後の語に番号 (1 から) を足す。番号、自分の始ま
+ *       りから届くまで、最初の始まりから届くまで [ms] を、CSV で出す
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,7 @@ static pid_t start(char *command[], int input, int *output)
         dup2(input, 0);
         dup2(out[1], 1);
         execvp(command[0], command);
-        err(1, "%s", command[0]);
+        _exit(127);
     }
     close(out[1]);
     *output = out[0];
@@ -68,16 +70,18 @@ static void read_first(int fd, char *command[])
         errx(1, "%s gave no output", command[0]);
 }
 
-static int first(const char *lock, char *command[])
+static int one(const char *lock, bool whole, char *command[])
 {
-    int input = open("/dev/null", O_RDONLY | O_CLOEXEC), output;
+    int input = open("/dev/null", O_RDONLY | O_CLOEXEC), output, status = 0;
     int fd = open(lock, O_RDONLY | O_CREAT, 0600); /* コマンドが受け継ぐ */
 
     if (input == -1 || fd == -1 || flock(fd, LOCK_EX) == -1)
         err(1, "%s", lock);
-    start(command, input, &output);
+    pid_t pid = start(command, input, &output);
     read_first(output, command);
-    return 0;
+    if (whole && waitpid(pid, &status, 0) == -1)
+        err(1, "waitpid");
+    return status != 0;
 }
 
 /* まだ届いていないものを、少なくとも 1 つ届くまで待つ。届いた数を返す */
@@ -110,7 +114,7 @@ static void start_numbered(int i, char *command[], char **last)
     outputs[i].events = POLLIN;
 }
 
-static int many(int count, int in_turn, char *command[], char **last)
+static int many(int count, bool in_turn, char *command[], char **last)
 {
     int ready = 0, failed = 0, status;
 
@@ -135,11 +139,10 @@ static int many(int count, int in_turn, char *command[], char **last)
 int main(int argc, char *argv[])
 {
     if (argc < 4)
-        errx(2,
-             "usage: bench-start first LOCK | at-once N | in-turn N, "
-             "COMMAND...");
-    if (strcmp(argv[1], "first") == 0)
-        return first(argv[2], argv + 3);
+        errx(2, "usage: bench-start MODE LOCK|N COMMAND...");
+    bool whole = strcmp(argv[1], "whole") == 0;
+    if (whole || strcmp(argv[1], "first") == 0)
+        return one(argv[2], whole, argv + 3);
     int count = atoi(argv[2]);
     if (count < 1 || count > MAX)
         errx(2, "bad count: %s", argv[2]);

@@ -41,6 +41,7 @@ unset logscale x
 file = dir . "/features.csv"
 eval svg(520)
 set output dir . "/features.svg"
+set key tmargin right vertical maxcols 1
 set lmargin 36
 set rmargin 6
 set title "隔離を 1 つ足すと増える時間 (1 つ前のステップとの差)"
@@ -60,6 +61,7 @@ plot file using (0):($0 - 0.2):(0):2:($0 - 0.36):($0 - 0.04):yticlabels(label(st
      file using (column(3) > 0 ? column(3) : 0):($0 + 0.2):(sprintf("%+.1f", column(3))) \
          skip 1 with labels left offset 0.5,0 font ",11" notitle
 unset yzeroaxis
+set key outside above right
 unset lmargin
 unset rmargin
 set grid noxtics ytics

@@ -32,7 +32,7 @@ counts="1 2 5 10 20 50 100 200"
 rootfs=$PWD/rootfs/fs
 out=build/bench
 work=/run/bench
-export BENCH_LOCK=$work/lock
+lock=$work/lock
 
 # runc や podman は /run と /dev/shm に状態を残すので、空のものを重ねる。crun は v1
 # と v2 が両方見えると動かないので、使っていないほうの v2 を外す
@@ -47,7 +47,7 @@ prepare() {
     umount /sys/fs/cgroup/unified 2>/dev/null || true
     mkdir -p "$work/bundle" "$out"
     rm -f "$out"/*
-    ${CC:-cc} -O2 -o "$work/start" shared/scripts/bench-start.c
+    ${CC:-cc} -O2 -static -o "$work/start" shared/scripts/bench-start.c
 }
 
 # --- 測るもの -----------------------------------------------------------------
@@ -117,30 +117,42 @@ median() {
     sort -n | awk '{ v[NR] = $1 } END { printf "%.3f\n", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
-# measure CSV [BEFORE...]: すべてのコマンドの中央値を、名前の順に
+# measure CSV first|whole: すべてのコマンドの中央値を、名前の順に
 measure() {
-    local csv=$out/$1 name args=()
-    shift
+    local name args=()
     for name in "${names[@]}"; do
-        args+=(--command-name "$name" "$* ${command[$name]}")
+        args+=(--command-name "$name" "$work/start $2 $lock ${command[$name]}")
     done
     hyperfine --shell=none --warmup 5 --runs "$runs" --style none \
-        --prepare "flock $BENCH_LOCK true" --export-csv "$csv" "${args[@]}" \
+        --prepare "flock $lock true" --export-csv "$out/$1" "${args[@]}" \
         >/dev/null 2>"$work/log" || {
         cat "$work/log" >&2
         exit 1
     }
 }
 
+# 前に動かしたものの名前空間を、カーネルが片付け終えるのを待つ。CPU が 8 割空くま
+# で、長くても 1 秒
+settle() {
+    local before now try
+    for ((try = 0; try < 10; try++)); do
+        read -r _ _ _ _ before _ </proc/stat
+        sleep 0.1
+        read -r _ _ _ _ now _ </proc/stat
+        ((now - before < 8 * $(nproc))) || return 0
+    done
+}
+
 # many at-once|in-turn NAME N: 番号、自分の起動、始めからの時間
 many() {
+    settle
     eval "$work/start $1 $3 ${command[$2]}"
 }
 
 measure_startup() {
     # ランチャーも鍵を受け継ぐ。次の計測は、後始末が済むのを待って始まる
-    measure hyperfine-start.csv "$work/start" first "$BENCH_LOCK"
-    measure hyperfine-whole.csv
+    measure hyperfine-start.csv first
+    measure hyperfine-whole.csv whole
     {
         echo name,start_ms,whole_ms
         paste -d, "$out"/hyperfine-{start,whole}.csv |
@@ -226,6 +238,7 @@ print_startup() {
         { start[$1] = $2; whole[$1] = $3 }
         END { ratio("step07", "bubblewrap"); ratio("step09", "runc"); ratio("step09", "crun") }
     ' "$out/features.csv" "$out/startup.csv"
+    echo "  どの行も、測る道具の分 (1 ms もない) を含む"
     echo "  step09 の全体には、veth がホストから消えるのを見届ける時間も入る"
 }
 
