@@ -85,10 +85,11 @@ add_peer() {
     fi
 }
 
-# runc spec(8) の既定のまま、ルートとコマンドだけを変える
+# runc spec(8) の既定のまま (なければ crun の)、ルートとコマンドだけを変える
 write_bundle() {
-    command -v runc >/dev/null || return 0
-    runc spec --bundle "$work/bundle"
+    local runtime
+    runtime=$(command -v runc || command -v crun) || return 0
+    (cd "$work/bundle" && "$runtime" spec)
     sed -i -e "s|\"path\": \"rootfs\"|\"path\": \"$rootfs\"|" \
         -e 's|"terminal": true|"terminal": false|' \
         -e 's|"sh"|"sh", "-c", "echo x; read -r _; true"|' "$work/bundle/config.json"
