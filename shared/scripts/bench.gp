@@ -78,17 +78,19 @@ set logscale xy
 set xrange [0.9:220]
 set yrange [1:*]
 set xtics (1, 2, 5, 10, 20, 50, 100, 200)
-set ytics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-set key outside right top
+set ytics (1, 10, 100, 1000, 10000)
+set key bottom right
 of(name, column) = stringcolumn(1) eq name ? column(column) : NaN
 set multiplot layout 2,1
 set title "すべてが最初の 1 文字を出すまで"
 plot for [i = 1:5] file using 2:(of(word(names, i), 3)) skip 1 with linespoints ls i title word(names, i)
+unset key
 set title "1 つの起動 (自分の始まりから最初の 1 文字まで、中央値)"
 plot for [i = 1:5] file using 2:(of(word(names, i), 4)) skip 1 with linespoints ls i title word(names, i)
 unset multiplot
 
 # 1 つずつ増やす
+set key outside above right
 file = dir . "/in-turn.csv"
 eval svg(420)
 set output dir . "/in-turn.svg"
