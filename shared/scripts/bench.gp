@@ -79,7 +79,7 @@ set xrange [0.9:220]
 set yrange [1:*]
 set xtics (1, 2, 5, 10, 20, 50, 100, 200)
 set ytics (1, 10, 100, 1000, 10000)
-set key bottom right
+set key inside bottom right
 of(name, column) = stringcolumn(1) eq name ? column(column) : NaN
 set multiplot layout 2,1
 set title "すべてが最初の 1 文字を出すまで"
