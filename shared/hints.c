@@ -28,6 +28,9 @@ struct hint {
     "AppArmor が、一般ユーザーの名前空間の特権を止めています\n" \
     "(Ubuntu 24.04 の既定)。sudo を付けて実行するか、次を実行します\n" \
     "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+#define SWAP_TEXT \
+    "カーネルがスワップを数えていないので、止められません\n" \
+    "カーネルの引数に swapaccount=1。制限をあきらめるなら --no-cgroup"
 
 static const struct hint hints[] = {
     /* clone3(2) */
@@ -37,6 +40,7 @@ static const struct hint hints[] = {
     {"clone3", NULL, EPERM, NULL, NULL,
      "chroot の中や、権限を絞ったコンテナ (Docker など) の中では作れません\n"
      "ホストで直接実行するか、docker run --privileged で試してください"},
+    {"clone3", NULL, EACCES, APPARMOR, "1", APPARMOR_TEXT},
     {"clone3", NULL, ENOSPC, MAX_USER, "0\n",
      "ユーザー名前空間の上限が 0 です (ディスクの空きとは関係ありません)\n"
      "sudo sysctl -w user.max_user_namespaces=10000"},
@@ -110,6 +114,9 @@ static const struct hint hints[] = {
     {"mkdir", "cgroup", EACCES, NULL, NULL,
      "cgroup を作る権限がありません。sudo を付けて実行してください\n"
      "制限をあきらめるなら --no-cgroup"},
+    {"mkdir", "cgroup", ENOENT, NULL, NULL,
+     "今いる cgroup が、見えている木の中にありません (コンテナの中など)\n"
+     "sudo を付けてホストで実行してください。あきらめるなら --no-cgroup"},
     {"mkdir", NULL, EACCES, NULL, NULL,
      "ルートにマウント先のディレクトリーがなく、作る権限もありません\n"
      "make rootfs で作り直すか、mkdir で作ってください"},
@@ -162,9 +169,14 @@ static const struct hint hints[] = {
      "file で種類を確かめてください"},
 
     /* cgroups(7) */
+    {"controller", "memory", ENOENT, NULL, NULL,
+     "memory コントローラーがありません (Raspberry Pi は初めから切っています)\n"
+     "カーネルの引数に cgroup_enable=memory。あきらめるなら --no-cgroup"},
     {"controller", NULL, ENOENT, NULL, NULL,
      "このホストの cgroup に、そのコントローラーがありません\n"
      "制限をあきらめるなら --no-cgroup"},
+    {"open", "memory.memsw", ENOENT, NULL, NULL, SWAP_TEXT},
+    {"open", "memory.swap", ENOENT, NULL, NULL, SWAP_TEXT},
     {"open", "cgroup", ENOENT, NULL, NULL,
      "コントローラーがここでは有効ではありません。v1 "
      "が使っている場合もあります\n"

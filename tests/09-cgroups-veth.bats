@@ -1,11 +1,10 @@
 load helpers
+load cgroups
 
 setup() {
     requires root userns cgroup net
     NAME=${BIN##*/}
     OTHERS=()
-    POINTS=()
-    PRIVATE=none
 }
 
 # ランチャーを SIGKILL すると cgroup が残るので、TERM で終わらせる
@@ -39,31 +38,7 @@ set_aside() {
     LAUNCHER=
 }
 
-# --- cgroup の見つけ方 ---------------------------------------------------------
-
-# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
-# の行がなければ、v2。proc_pid_mounts(5)
-hierarchy() {
-    awk -v name="$1" '
-        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
-        $3 == "cgroup2" && !found { found = $2 " v2" }
-        END { print found }' /proc/self/mounts
-}
-
-is_v2() {
-    [[ $(hierarchy "$1") == *" v2" ]]
-}
-
-# コンテナがいる cgroup のディレクトリー: group_of cpu
-group_of() {
-    local line point
-    line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
-        line=$(grep '^0::' "/proc/$CONTAINER/cgroup")
-    line=${line#*:*:}
-    point=$(hierarchy "$1")
-    point=${point% v?}
-    echo "$point${line#"/$PRIVATE"}"
-}
+# --- 制限 ----------------------------------------------------------------------
 
 # すべての制限: CPU の quota と周期 [us]、メモリーとスワップ [バイト]、プロセス数
 limits() {
@@ -94,45 +69,6 @@ oom_kills() {
     local file=memory.oom_control
     ! is_v2 memory || file=memory.events
     awk '$1 == "oom_kill" { print $2 }' "$(group_of memory)/$file"
-}
-
-# 各階層の一番上に、空の cgroup を重ねる。ほかのスイートのコンテナと混ざらないの
-# で、何が残ったかを正確に数えられ、他人のディレクトリーの役も置ける
-private_cgroups() {
-    local point version name
-    PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
-    while read -r point version; do
-        mkdir "$point/$PRIVATE"
-        POINTS+=("$point")
-        if [ "$version" = v2 ]; then
-            for name in cpu memory pids cpuset; do
-                grep -qw "$name" "$point/cgroup.controllers" || continue
-                echo "+$name" >"$point/cgroup.subtree_control"
-            done
-        elif [ -e "$point/cpuset.cpus" ]; then
-            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
-            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
-        fi
-        mount --bind "$point/$PRIVATE" "$point"
-    done < <(for name in cpu memory pids cpuset; do hierarchy "$name"; done | sort -u)
-}
-
-# 重ねた cgroup の中にある、container-steps とコンテナのディレクトリー
-private_dirs() {
-    find "${POINTS[@]}" -mindepth 1 -type d
-}
-
-no_private_dirs() {
-    [ -z "$(private_dirs)" ]
-}
-
-remove_private_cgroups() {
-    local point
-    for point in "${POINTS[@]}"; do
-        [ -d "$point/$PRIVATE" ] || umount "$point"
-        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
-    done
-    POINTS=()
 }
 
 # bats test_tags=to09
@@ -171,8 +107,8 @@ cpu_time() {
 # マシンが混んでいても順番が来るように、重みを一番大きくする。割り当ては変わらない
 prefer_container() {
     local point dir
-    point=$(hierarchy cpu)
-    for dir in "${point% v?}" "${point% v?}/container-steps" "$(group_of cpu)"; do
+    point=$(top_of cpu)
+    for dir in "$point" "$point/container-steps" "$(group_of cpu)"; do
         if is_v2 cpu; then
             echo 10000 >"$dir/cpu.weight"
         else
@@ -408,7 +344,7 @@ listening() {
     private_cgroups
     ip route add 10.0.0.0/8 dev lo
     links=$(ip -br link)
-    run -125 timeout -s KILL 5 "$BIN" run true
+    run -125 within 5 "$BIN" run true
     [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
     [[ ${lines[1]} == "  ヒント: "*"ip route"* || ${lines[2]} == "  ヒント: "*"ip route"* ]]
     no_private_dirs
@@ -469,7 +405,7 @@ listening() {
     private_cgroups
     mkdir "${POINTS[@]/%//container-steps}"
     before=$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')
-    run -125 timeout -s KILL 5 "$BIN" run true
+    run -125 within 5 "$BIN" run true
     [[ ${lines[0]} =~ ^"$NAME: mkdir ".*"/container-steps: File exists"$ ]]
     [ "$before" = "$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')" ]
     run ! ip link show veth-host
@@ -509,7 +445,7 @@ listening() {
         [ ! -e "$point/cpuset.cpus" ] || echo "$first" >"$point/cpuset.cpus"
     done
     ! is_v2 cpuset || skip "v2 ignores CPUs that the parent does not have"
-    run -125 timeout -s KILL 5 "$BIN" run --cpuset "${list##*[-, ]}" true
+    run -125 within 5 "$BIN" run --cpuset "${list##*[-, ]}" true
     [[ ${lines[0]} == *"/cpuset.cpus: Permission denied" ]]
     no_private_dirs
 }

@@ -6,6 +6,7 @@
 # shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
 # shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
 load helpers
+load cgroups
 
 setup_file() {
     [ "$(id -u)" = 0 ] || skip "needs root"
@@ -26,7 +27,6 @@ setup() {
     requires root userns cgroup net sudo gcc
     NAME=${BIN##*/}
     OTHERS=()
-    POINTS=()
     private_cgroups
 }
 
@@ -45,36 +45,7 @@ end_container() {
     LAUNCHER=
 }
 
-# --- cgroup の見つけ方 ---------------------------------------------------------
-
-# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
-# の行がなければ、v2。proc_pid_mounts(5)
-hierarchy() {
-    awk -v name="$1" '
-        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
-        $3 == "cgroup2" && !found { found = $2 " v2" }
-        END { print found }' /proc/self/mounts
-}
-
-is_v2() {
-    [[ $(hierarchy "$1") == *" v2" ]]
-}
-
-# そのコントローラーの、重ねた一番上
-top_of() {
-    local point
-    point=$(hierarchy "$1")
-    echo "${point% v?}"
-}
-
-# コンテナがいる cgroup のディレクトリー: group_of cpu
-group_of() {
-    local line
-    line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
-        line=$(grep '^0::' "/proc/$CONTAINER/cgroup")
-    line=${line#*:*:}
-    echo "$(top_of "$1")${line#"/$PRIVATE"}"
-}
+# --- 制限 ----------------------------------------------------------------------
 
 # 制限のファイルと中身を、1 行に「ファイル=値」で
 limits() {
@@ -109,59 +80,6 @@ expected_limits() {
     echo pids.max=64
 }
 
-# 各階層の一番上に、空の cgroup を重ねる。EACH には、コントローラーを配らない
-private_cgroups() {
-    local point version name
-    PRIVATE=bats-versions-$BASHPID-$RANDOM$RANDOM
-    while read -r point version; do
-        mkdir "$point/$PRIVATE"
-        POINTS+=("$point")
-        if [ "$version" = v2 ]; then
-            for name in cpu memory pids cpuset; do
-                grep -qw "$name" "$point/cgroup.controllers" || continue
-                echo "+$name" >"$point/cgroup.subtree_control"
-            done
-        elif [ -e "$point/cpuset.cpus" ]; then
-            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
-            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
-        fi
-        mount --bind "$point/$PRIVATE" "$point"
-    done < <(for name in cpu memory pids cpuset; do hierarchy "$name"; done | sort -u)
-}
-
-private_dirs() {
-    find "${POINTS[@]}" -mindepth 1 -type d
-}
-
-nothing_is_left() {
-    [ -z "$(private_dirs)" ]
-}
-
-remove_private_cgroups() {
-    local point
-    for point in "${POINTS[@]}"; do
-        until [ -d "$point/$PRIVATE" ]; do umount "$point"; done
-        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
-    done
-    POINTS=()
-}
-
-# コントローラーを 1 つ隠して、コマンドを動かす。v1 は階層を外し、v2 は、持っている
-# コントローラーの一覧に、その名前のない写しを重ねる: without cpu COMMAND...
-without() {
-    local name=$1 script
-    shift
-    if is_v2 "$name"; then
-        script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
-            mount --bind "$3" "$2/cgroup.controllers"'
-    else
-        # 重ねた cgroup の下の、本物のほうも外す
-        script='umount "$2" && umount "$2"'
-    fi
-    unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
-        "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
-}
-
 # --- バージョンごと -----------------------------------------------------------
 
 # 守る行: limit_cpu() と limit_memory() の group->version == 2、join_cgroups() の tasks
@@ -179,7 +97,7 @@ without() {
         [ "$(grep '^0::' "/proc/$CONTAINER/cgroup")" = "$(grep '^0::' /proc/self/cgroup)" ]
     fi
     end_container
-    nothing_is_left
+    no_private_dirs
 }
 
 # v2: 一番上は、作ったばかりだと何も配っていない (Debian 13 では cpu がない)
@@ -206,7 +124,7 @@ without() {
         run -125 without $name "$BIN" run --no-veth touch /ran
         [ "${lines[0]}" = "$NAME: controller $name: No such file or directory" ]
         [[ ${lines[1]} == "  ヒント: "* && $output == *--no-cgroup* ]]
-        nothing_is_left
+        no_private_dirs
         run -0 without $name "$BIN" run --no-veth --no-cgroup echo unlimited
         [ "$output" = unlimited ]
     done
@@ -218,7 +136,7 @@ without() {
     [ "$output" = limited ]
     run -125 without cpuset "$BIN" run --no-veth --cpuset 0 touch /ran
     [ "${lines[0]}" = "$NAME: controller cpuset: No such file or directory" ]
-    nothing_is_left
+    no_private_dirs
 }
 
 # /proc/self/mounts には、隠されたマウントも並ぶ
@@ -233,7 +151,7 @@ without() {
         [ "$status" = 125 ]
         [[ ${lines[0]} == "$NAME: "*"$point"*": "* || ${lines[0]} == "$NAME: controller $name: "* ]]
         [ "$left" = "" ]
-        nothing_is_left
+        no_private_dirs
     done
 }
 
@@ -246,7 +164,7 @@ without() {
     [ "$status" = 125 ]
     [[ ${lines[0]} == "$NAME: "*" $point/"*": Read-only file system" ]]
     [[ ${lines[1]} == "  ヒント: "*"読み取り専用"* ]]
-    nothing_is_left
+    no_private_dirs
 }
 
 # パスに空白があると、/proc/self/mounts では \040 になる
@@ -267,7 +185,7 @@ without() {
     exec 5>&-
     wait "$LAUNCHER"
     LAUNCHER=
-    nothing_is_left
+    no_private_dirs
 }
 
 # 混在するホストでは、v2 の木がコントローラーの名前を挙げていても、v1 が使っていれば
@@ -298,7 +216,7 @@ without() {
         [ "$left" = "" ]
     fi
     [ "$status" = 125 ]
-    nothing_is_left
+    no_private_dirs
 }
 
 # --- 後始末 --------------------------------------------------------------------
@@ -318,7 +236,7 @@ without() {
     [ "$memory" = "$group" ] || [ ! -e "$memory" ]
     rmdir "$group/somebody"
     run -0 "$BIN" run --no-veth true
-    nothing_is_left
+    no_private_dirs
 }
 
 # 守る行: choose_name() の n と、remove_stale() の flock()
@@ -342,7 +260,7 @@ $(top_of pids)/container-steps/1-2" ]
     done
     kill -TERM "${OTHERS[@]}"
     wait
-    nothing_is_left
+    no_private_dirs
 }
 
 # 半分は、それぞれ別の PID 名前空間で動く。だから、どのランチャーの PID も 1
@@ -361,7 +279,7 @@ $(top_of pids)/container-steps/1-2" ]
     run -0 sort -u "$BATS_TEST_TMPDIR"/[0-9]*
     [ "$output" = "status 7" ]
     [ "$(cat "$BATS_TEST_TMPDIR"/[0-9]* | wc -l)" = 100 ]
-    nothing_is_left
+    no_private_dirs
 }
 
 # 守る行: cgroup_claim() が、失敗しても parent の鍵を残さないこと
@@ -370,10 +288,10 @@ $(top_of pids)/container-steps/1-2" ]
     # 階層ごとに 1 回ずつ parent に鍵をかける。その次が、初めての claim
     local parents
     parents=$(for name in cpu memory pids; do top_of $name; done | sort -u | wc -l)
-    run -125 timeout 5 strace -o /dev/null -e trace=flock \
+    run -125 within 5 strace -o /dev/null -e trace=flock \
         -e inject=flock:error=EIO:when=$((parents + 1)) "$BIN" run --no-veth touch /ran
     [[ ${lines[0]} == "$NAME: flock "*"/container-steps/"*": Input/output error" ]]
-    nothing_is_left
+    no_private_dirs
 }
 
 # --- 中から制限を外そうとする ---------------------------------------------------

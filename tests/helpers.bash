@@ -12,6 +12,10 @@ TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
 STEP=${STEP:-$(basename "$BATS_TEST_FILENAME" | cut -c1-2)}
 BIN=${BIN:-$TOP/step$STEP}
 
+# 待つ時間を何倍にするか。ソフトウェアで動く仮想マシン (VM=1) は、10 倍ほど遅い
+WAIT_FACTOR=${WAIT_FACTOR:-${VM:+10}}
+WAIT_FACTOR=${WAIT_FACTOR:-1}
+
 # 足りないものがあれば skip する。知らない語は失敗。REQUIRE_ALL=1 (CI) では、skip
 # も失敗にする
 requires() {
@@ -50,12 +54,17 @@ inside() {
 
 # 秒数のあいだ、コマンドが成功するまで繰り返す: retry 2 test -e FILE
 retry() {
-    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    local end=$((${EPOCHREALTIME/./} + $1 * WAIT_FACTOR * 1000000))
     shift
     until "$@"; do
         ((${EPOCHREALTIME/./} < end)) || return 1
         sleep 0.01
     done
+}
+
+# 終わらないかもしれないコマンドを、秒数で止める: run -125 within 5 "$BIN" run true
+within() {
+    timeout --signal KILL $(($1 * WAIT_FACTOR)) "${@:2}"
 }
 
 # コンテナを背後で始め、中のコマンドが動き出すまで待つ。LAUNCHER にランチャーの
@@ -90,8 +99,8 @@ is_gone() {
 # 一般ユーザー attendee として動かす。setup_suite.bash が、スイートの中だけで作る。
 # そのユーザーの読める場所に、プログラムと rootfs の写しがある
 as_user() {
-    setpriv --reuid attendee --regid attendee --init-groups \
-        env -i PATH="$PATH" HOME="$USER_HOME" USER=attendee "$@"
+    setpriv --reuid attendee --regid attendee --init-groups env -i PATH="$PATH" \
+        HOME="$USER_HOME" USER=attendee ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} "$@"
 }
 
 # 同じユーザーから、本物の sudo を通して動かす

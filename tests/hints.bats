@@ -3,6 +3,7 @@
 # 簡単に作れる状況は本当に作り、そうでないエラーは strace(1) に返させる。expect の
 # 最初の引数が表の項目で、最後のテストが、書き漏らした項目のないことを確かめる。
 load helpers
+load cgroups
 
 # 表を「呼び出し|対象|errno|条件のファイル<TAB>文」の行にして書き出すプログラム
 setup_file() {
@@ -34,7 +35,6 @@ setup() {
     # strace の下では、リークを調べられない。SAN=1 で作ったときのため
     export ASAN_OPTIONS=detect_leaks=0
     unset SUDO_UID SUDO_GID
-    POINTS=()
 }
 
 teardown() {
@@ -42,32 +42,11 @@ teardown() {
     ip route flush root 10.0.0.0/8 2>/dev/null || true
 }
 
-# 各階層の一番上に、空の cgroup を重ねる。ランチャーは、ほかのコンテナが残した cgroup
-# も開いてみるので、そうしないと、同じ呼び出しが毎回同じ順番にならない
-private_cgroups() {
-    local point type name
-    PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
-    while read -r point type; do
-        mkdir "$point/$PRIVATE"
-        POINTS+=("$point")
-        if [ "$type" = cgroup2 ]; then
-            for name in cpu memory pids; do
-                grep -qw "$name" "$point/cgroup.controllers" || continue
-                echo "+$name" >"$point/cgroup.subtree_control"
-            done
-        fi
-        mount --bind "$point/$PRIVATE" "$point"
-    done < <(findmnt -rno TARGET,FSTYPE -t cgroup,cgroup2)
+# ランチャーは、ほかのコンテナが残した cgroup も開いてみる。自分用のものを重ねないと、
+# 同じ呼び出しが毎回同じ順番にならない
+cover_cgroups() {
+    private_cgroups
     MOUNTS=$(cat /proc/self/mountinfo)
-}
-
-remove_private_cgroups() {
-    local point
-    for point in "${POINTS[@]}"; do
-        [ -d "$point/$PRIVATE" ] || umount "$point"
-        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
-    done
-    POINTS=()
 }
 
 step() {
@@ -153,6 +132,12 @@ closed_rootfs() {
 @test "user namespaces are switched off for ordinary users" {
     inject_with_sysctl unprivileged_userns_clone 0 02 clone3 EPERM
     expect 'clone3|-|EPERM|unprivileged_userns_clone' 125 'clone3: Operation not permitted'
+}
+
+# unprivileged_userns のプロファイルがないと、AppArmor は名前空間を作らせない
+@test "AppArmor lets ordinary users make no user namespace at all" {
+    inject_with_sysctl apparmor_restrict_unprivileged_userns 1 02 clone3 EACCES
+    expect 'clone3|-|EACCES|apparmor_restrict_unprivileged_userns' 125 'clone3: Permission denied'
 }
 
 @test "inside a chroot no user namespace can be made" {
@@ -370,12 +355,33 @@ closed_rootfs() {
     expect 'mkdir|cgroup|EACCES|-' 125 'mkdir /sys/fs/cgroup/*: Permission denied'
 }
 
+@test "the host has no memory controller" {
+    cover_cgroups
+    run without memory "$(step 09)" run true
+    expect 'controller|memory|ENOENT|-' 125 'controller memory: No such file or directory'
+}
+
+# v1 で別の木を重ねたときや、cgroup 名前空間の外から入ってきたとき
+@test "the cgroup that the user is in cannot be seen" {
+    cover_cgroups
+    mkdir "$(top_of cpu)/inner"
+    run in_cgroup "$(top_of cpu)/inner" as_user "$USER_HOME/step09" run true
+    expect 'mkdir|cgroup|ENOENT|-' 125 \
+        'mkdir /sys/fs/cgroup/*/inner/container-steps*: No such file or directory'
+}
+
+# 自分をこの cgroup に入れてから、コマンドを動かす
+in_cgroup() (
+    echo "$BASHPID" >"$1/cgroup.procs"
+    "${@:2}"
+)
+
 @test "cgroups are read-only" {
     # shellcheck disable=SC2016
     run unshare --mount sh -c 'for dir in $(findmnt -rno TARGET -t cgroup,cgroup2); do
         mount -o remount,bind,ro "$dir"; done; exec "$0" run true' "$(step 09)"
     expect 'mkdir|cgroup|EROFS|-' 125 'mkdir /sys/fs/cgroup/*: Read-only file system'
-    private_cgroups
+    cover_cgroups
     inject_at 09 openat EROFS 'cgroup/.*O_WRONLY'
     expect 'open|cgroup|EROFS|-' 125 'open /sys/fs/cgroup/*: Read-only file system'
 }
@@ -387,20 +393,27 @@ closed_rootfs() {
 }
 
 @test "somebody else has a cgroup of the name that is wanted" {
-    private_cgroups
+    cover_cgroups
     local point
     for point in "${POINTS[@]}"; do mkdir "$point/container-steps"; done
-    run timeout 20 "$(step 09)" run true
+    run within 20 "$(step 09)" run true
     expect 'mkdir|cgroup|EEXIST|-' 125 'mkdir /sys/fs/cgroup/*/container-steps: File exists'
     for point in "${POINTS[@]}"; do rmdir "$point/container-steps"; done
 }
 
 @test "a file of the cgroup is missing or cannot be opened" {
-    private_cgroups
+    cover_cgroups
     inject_at 09 openat ENOENT 'cgroup/.*O_WRONLY'
     expect 'open|cgroup|ENOENT|-' 125 'open /sys/fs/cgroup/*: No such file or directory'
     inject_at 09 openat EACCES 'cgroup/.*O_WRONLY'
     expect 'open|cgroup|EACCES|-' 125 'open /sys/fs/cgroup/*: Permission denied'
+    if is_v2 memory; then
+        inject_at 09 openat ENOENT 'memory\.swap\.max.*O_WRONLY'
+        expect 'open|memory.swap|ENOENT|-' 125 'open *.swap.max: No such file or directory'
+    else
+        inject_at 09 openat ENOENT 'memory\.memsw.*O_WRONLY'
+        expect 'open|memory.memsw|ENOENT|-' 125 'open *.memsw.limit_in_bytes: No such file or directory'
+    fi
 }
 
 @test "a file of the cgroup cannot be written" {

@@ -125,7 +125,7 @@ all_removed() {
         run -125 strace -qq -o /dev/null -e trace=clone3 -e inject=clone3:error=ENOSPC \
             "$(step "$number")" run true
         # 3 番目は、step08 までは gid_map、step09 では cgroup
-        run -125 timeout -s KILL 3 strace -qq -o /dev/null -e trace=write \
+        run -125 within 3 strace -qq -o /dev/null -e trace=write \
             -e inject=write:error=EPERM:when=3 "$(step "$number")" run true
     done
     unchanged_within 0

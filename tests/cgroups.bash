@@ -1,0 +1,96 @@
+# cgroups.bash - cgroup を調べ、ほかのスイートと混ざらないようにする道具
+#
+# private_cgroups のあと、次の変数が使える。
+#   PRIVATE  重ねた cgroup の名前
+#   POINTS   重ねた場所 (階層のマウントポイント)
+
+POINTS=()
+PRIVATE=none
+
+# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
+# の行がなければ、v2。proc_pid_mounts(5)
+hierarchy() {
+    awk -v name="$1" '
+        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
+        $3 == "cgroup2" && !found { found = $2 " v2" }
+        END { print found }' /proc/self/mounts
+}
+
+is_v2() {
+    [[ $(hierarchy "$1") == *" v2" ]]
+}
+
+# そのコントローラーの階層の一番上
+top_of() {
+    local point
+    point=$(hierarchy "$1")
+    echo "${point% v?}"
+}
+
+# コンテナがいる cgroup のディレクトリー: group_of cpu
+group_of() {
+    local line
+    line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
+        line=$(grep '^0::' "/proc/$CONTAINER/cgroup")
+    line=${line#*:*:}
+    echo "$(top_of "$1")${line#"/$PRIVATE"}"
+}
+
+# 各階層の一番上に、空の cgroup を重ねる。ほかのスイートのコンテナと混ざらないの
+# で、何が残ったかを正確に数えられ、他人のディレクトリーの役も置ける
+private_cgroups() {
+    local point version name
+    PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
+    while read -r point version; do
+        mkdir "$point/$PRIVATE"
+        POINTS+=("$point")
+        if [ "$version" = v2 ]; then
+            for name in cpu memory pids cpuset; do
+                grep -qw "$name" "$point/cgroup.controllers" || continue
+                echo "+$name" >"$point/cgroup.subtree_control"
+            done
+        elif [ -e "$point/cpuset.cpus" ]; then
+            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
+            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
+        fi
+        mount --bind "$point/$PRIVATE" "$point"
+    done < <(for name in cpu memory pids cpuset; do hierarchy "$name"; done | sort -u)
+}
+
+# 重ねた cgroup の中にある、container-steps とコンテナのディレクトリー
+private_dirs() {
+    find "${POINTS[@]}" -mindepth 1 -type d
+}
+
+no_private_dirs() {
+    [ -z "$(private_dirs)" ]
+}
+
+# 何度呼んでもよい。途中で失敗していても、重ねたものをすべて外す
+remove_private_cgroups() {
+    local point
+    for point in "${POINTS[@]}"; do
+        until [ -d "$point/$PRIVATE" ]; do umount "$point"; done
+        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
+    done
+    POINTS=()
+}
+
+# コントローラーを 1 つ隠して、コマンドを動かす。private_cgroups のあとで使う。v1 は
+# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のない写しを重ねる:
+# without cpu COMMAND...
+without() {
+    local name=$1 script
+    shift
+    if is_v2 "$name"; then
+        # shellcheck disable=SC2016 # $ を展開するのは、中の sh
+        script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
+            mount --bind "$3" "$2/cgroup.controllers"'
+    else
+        # 重ねた cgroup の下の、本物のほうも外す
+        # shellcheck disable=SC2016
+        script='umount "$2" && umount "$2"'
+    fi
+    unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
+        "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
+}
