@@ -3,6 +3,7 @@
 # retry と eval の中で使う変数、printf に渡すエスケープ、サブシェルも承知の上
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2059,SC2153,SC2154
 load helpers
+load cgroups
 
 PASSED_ON='INT TERM HUP QUIT USR1 USR2'
 # PID 1 にならないもの、なるもの、全部入り
@@ -77,8 +78,11 @@ on_signals() {
 
 # --- 端末 ------------------------------------------------------------------------
 
-# 本物の端末 (pty) の中で sh のスクリプトを動かす。打つ文字は fd 8 に書く
+# 本物の端末 (pty) の中で sh のスクリプトを動かす。打つ文字は fd 8 に書く。前の端末の
+# 残したファイルは、新しい端末が書く前に読まれると困る
 open_terminal() {
+    rm -f "$KEYS" "$SCREEN" "$OUT" "$BATS_TEST_TMPDIR"/{pid,shell}
+    : >"$OUT"
     mkfifo "$KEYS"
     env --default-signal script -qfec "$1" "$SCREEN" <"$KEYS" >/dev/null 2>&1 3>&- 4>&- &
     TERMINAL=$!
@@ -229,21 +233,25 @@ state_is() {
     ends_with 140
 }
 
-# 中のプログラムも同じなので、find_container では見分けられない
+# 中のプログラムも同じなので、find_container では見分けられない。& の中で $(step) を
+# 使うと、そのための子をコンテナと間違える
 start_nested() {
-    env --default-signal "$(step 05)" run "$(step 05)" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+    local program
+    program=$(step 05)
+    env --default-signal "$program" run "$program" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
     LAUNCHER=$!
     retry 20 eval 'CONTAINER=$(pgrep -P "$LAUNCHER") && pgrep -P "$CONTAINER"'
 }
 
 @test "a signal at any moment of the start ends everything with 128+n" {
     requires root userns cgroup
-    local number name delay
+    local number name delay program
     for number in 01 03 05 07 09; do
+        program=$(step "$number")
         for delay in 0 1 2 3 5 8 13; do
             name=TERM
             ((delay % 2)) || name=USR1
-            env --default-signal "$(step "$number")" run sleep "31$delay" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+            env --default-signal "$program" run sleep "31$delay" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
             LAUNCHER=$!
             # env が exec する前では、ランチャーの話にならない
             retry 10 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = "step$number" ]'
@@ -297,7 +305,6 @@ start_nested() {
     requires root userns cgroup
     local number
     for number in 01 02 03 04 05 06 07 08 09; do
-        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
         open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'; exec '$(step "$number")' run sleep 100 2>'$OUT'"
         retry 20 find_in_terminal
         retry 10 test -s "$OUT"
@@ -321,7 +328,6 @@ start_nested() {
     requires root userns cgroup
     local number i
     for number in $SOME_STEPS; do
-        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
         open_terminal "echo \$\$ >'$BATS_TEST_TMPDIR/pid'
             exec '$(step "$number")' run sh -c \"$(on_signals INT USR1)\" >'$OUT'"
         retry 20 find_in_terminal
@@ -344,8 +350,7 @@ start_nested() {
     local number key
     for number in $SOME_STEPS; do
         for key in 003:130 034:131; do
-            rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
-            open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
+                open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
                 exec \"$(step "$number")\" run sleep 100'; echo status \$?"
             retry 20 find_in_terminal
             # sh も同じ端末の INT を受けるので、状態は script -e が返すものを見る
@@ -378,7 +383,6 @@ find_job() {
     requires root userns cgroup
     local number
     for number in $SOME_STEPS; do
-        rm -f "$KEYS"
         open_shell
         type_keys "$(step "$number") run sleep 100\n"
         retry 20 find_job "$number"
@@ -402,14 +406,9 @@ find_job() {
     requires root userns cgroup
     local number
     for number in $SOME_STEPS; do
-        # 混んだマシンでは、bash が用意を終える前の文字が失われることがある
-        for _ in 1 2 3; do
-            rm -f "$KEYS" "$SCREEN"
-            open_shell
-            type_keys "PS1='inside> ' $(step "$number") run sh -i\n"
-            retry 10 find_job "$number" && break
-            close_terminal
-        done
+        open_shell
+        type_keys "PS1='in''side> ' $(step "$number") run sh -i\n"
+        retry 20 find_job "$number"
         retry 20 shows 'inside> '
         type_keys 'sleep 101\n'
         local inner
@@ -435,8 +434,7 @@ find_job() {
     local number end
     for number in $SOME_STEPS; do
         for end in 'exit 0' 'exit 7' 'kill -KILL $$; sleep 0.01; kill -TERM $$; exit 1'; do
-            rm -f "$KEYS"
-            open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
+                open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
                 '$(step "$number")' run sh -c 'stty raw -echo; stty -g; $end' >'$OUT'
                 stty -g >'$BATS_TEST_TMPDIR/after'"
             retry 20 is_gone "$TERMINAL"
@@ -452,7 +450,6 @@ find_job() {
     requires root userns cgroup
     local number
     for number in $SOME_STEPS; do
-        rm -f "$KEYS" "$BATS_TEST_TMPDIR/pid"
         open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
             sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
                 exec \"$(step "$number")\" run sh -c \"stty raw -echo; echo raw; exec sleep 100\" >\"$OUT\"'
