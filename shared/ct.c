@@ -401,9 +401,12 @@ static bool takes_default_action(pid_t pid, int signal,
            !is_blocked_when_stopped(pid, signal);
 }
 
-/* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている */
+/* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている。た
+ * だし端末が切れた HUP は、セッションのリーダーだけに届く。credentials(7) */
 static bool already_delivered(pid_t pid, const siginfo_t *info)
 {
+    if (info->si_signo == SIGHUP && getsid(0) == getpid())
+        return false;
     return info->si_code == SI_KERNEL && getpgid(pid) == getpgrp();
 }
 
@@ -449,14 +452,16 @@ static bool is_running(pid_t pid)
 }
 
 /* コンテナのシェルが残した端末の設定を、始める前に戻す。前面が死んだコンテナの
- * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。
- * 別のグループがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
+ * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。子
+ * は wait するまでゾンビで、そのグループには kill(2) がまだ成功する。別のグルー
+ * プがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
 static void restore_terminal(void)
 {
     if (!self.owns_terminal)
         return;
     pid_t front = tcgetpgrp(STDIN_FILENO);
-    if (front > 0 && kill(-front, 0) == -1 && errno == ESRCH)
+    if (front == self.child ||
+        (front > 0 && kill(-front, 0) == -1 && errno == ESRCH))
         tcsetpgrp(STDIN_FILENO, getpgrp());
     if (tcgetpgrp(STDIN_FILENO) == getpgrp())
         tcsetattr(STDIN_FILENO, TCSADRAIN, &self.terminal);

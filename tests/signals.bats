@@ -116,6 +116,33 @@ find_in_terminal() {
     [ -s "$BATS_TEST_TMPDIR/pid" ] && LAUNCHER=$(cat "$BATS_TEST_TMPDIR/pid") && find_container
 }
 
+# ランチャーが端末に乗る 3 つの形: tmux new-window のように端末のリーダーになる、シェル
+# のスクリプトから動く、シェルのジョブになる
+LEADER='exec bash ./launch'
+SCRIPT='bash ./launch'
+JOB='exec bash -c "set -m; bash ./launch; true"'
+
+# 端末を開き、形 $1 でステップ $2 のコマンドを動かす。stdout は OUT へ
+run_in_terminal() {
+    local form=$1 program
+    program=$(step "$2")
+    shift 2
+    {
+        echo 'echo $$ >pid'
+        printf '%q ' exec "$program" run "$@"
+        echo ">'$OUT'"
+    } >"$BATS_TEST_TMPDIR/launch"
+    open_terminal "cd '$BATS_TEST_TMPDIR' && { $form; }"
+    retry 20 find_in_terminal
+    GROUP=
+    [[ $program != *09 ]] || GROUP=$(group_of pids)
+}
+
+# 端末の大きさを変える: resize rows 33。stty(1) は、1 つ変えるごとに WINCH を送らせる
+resize() {
+    stty --file "/proc/$LAUNCHER/fd/0" "$@"
+}
+
 state_is() {
     [ "$(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null)" = "$2" ]
 }
@@ -461,5 +488,176 @@ find_job() {
         LAUNCHER=
         [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
         close_terminal
+    done
+}
+
+@test "the terminal's modes are as before when PID 1 is killed, also of a shell that led the terminal" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        run_in_terminal "stty -g >before; $SCRIPT; echo \$? >status; stty -g >after" \
+            "$number" sh -c 'stty raw -echo; echo raw; exec sleep 100'
+        modes_survive_a_kill
+        run_in_terminal "stty -g >before; $SCRIPT; echo \$? >status; stty -g >after" "$number" sh -i
+        type_keys 'stty raw -echo; echo r""aw\n'
+        modes_survive_a_kill
+    done
+}
+
+modes_survive_a_kill() {
+    retry 20 grep -q raw "$OUT"
+    kill -KILL "$CONTAINER"
+    retry 20 is_gone "$TERMINAL"
+    LAUNCHER=
+    [ "$(cat "$BATS_TEST_TMPDIR/status")" = 137 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/after")" = "$(cat "$BATS_TEST_TMPDIR/before")" ]
+    close_terminal
+}
+
+@test "a new size of the terminal reaches the command: WINCH once, and stty size tells it" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        run_in_terminal "$SCRIPT" "$number" sh -c "trap 'stty size; echo got WINCH' WINCH; $(on_signals USR1)"
+        retry 20 has_signal "$CONTAINER" SigCgt USR1
+        resize rows 33
+        retry 20 grep -qx 'got WINCH' "$OUT"
+        resize columns 77
+        retry 20 grep -qx '33 77' "$OUT"
+        # ランチャーは順に渡すので、USR1 が届けば、その前の WINCH は渡し終えている
+        kill -USR1 "$LAUNCHER"
+        retry 20 grep -qx 'got USR1' "$OUT"
+        [ "$(count_of 'got WINCH')" = 2 ]
+        close_terminal
+        stop_family
+    done
+}
+
+@test "a new size of the terminal reaches a shell in the container, and the program that runs in it" {
+    requires root userns cgroup
+    local number inner
+    for number in $SOME_STEPS; do
+        run_in_terminal "$JOB" "$number" sh -i
+        resize rows 33 columns 77
+        type_keys 'stty size\n'
+        retry 20 grep -qx '33 77' "$OUT"
+        type_keys "sh -c 'trap \"stty size\" WINCH; sleep 102 & while :; do wait; done'\n"
+        retry 20 eval 'inner=$(pgrep -P "$CONTAINER" -x sh) && pgrep -P "$inner" -x sleep'
+        resize rows 40 columns 100
+        retry 20 grep -qx '40 100' "$OUT"
+        type_keys '\003'
+        retry 20 is_gone "$inner"
+        type_keys 'exit 7\n'
+        retry 20 is_gone "$LAUNCHER"
+        LAUNCHER=
+        close_terminal
+    done
+}
+
+# --- 端末を閉じる ----------------------------------------------------------------
+
+# 端末の反対側を閉じる。端末のウィンドウを閉じたときや、tmux kill-pane と同じ
+hang_up() {
+    kill -KILL "$TERMINAL"
+    wait "$TERMINAL" 2>/dev/null || true
+}
+
+# ランチャーもコンテナもなく、リンクも cgroup も残っていない
+nothing_is_left() {
+    retry 20 is_gone "$LAUNCHER"
+    retry 20 is_gone "$CONTAINER"
+    LAUNCHER=
+    [ -z "$GROUP" ] || [ ! -d "$GROUP" ]
+    run ! ip link show veth-host
+    close_terminal
+}
+
+@test "closing the terminal ends the launcher, the container and all that it made" {
+    requires root userns cgroup net
+    local number form
+    for number in $SOME_STEPS; do
+        for form in "$LEADER" "$SCRIPT" "$JOB"; do
+            run_in_terminal "$form" "$number" sleep 100
+            hang_up
+            nothing_is_left
+        done
+    done
+}
+
+@test "closing the terminal ends a shell in the container and the program that runs in it" {
+    requires root userns cgroup net
+    local number form inner
+    for number in $SOME_STEPS; do
+        for form in "$LEADER" "$SCRIPT" "$JOB"; do
+            run_in_terminal "$form" "$number" sh -i
+            type_keys 'echo ready\n'
+            retry 20 grep -q ready "$OUT"
+            hang_up
+            nothing_is_left
+
+            run_in_terminal "$form" "$number" sh -i
+            type_keys 'sleep 103\n'
+            retry 20 eval 'inner=$(pgrep -P "$CONTAINER" -x sleep)'
+            hang_up
+            nothing_is_left
+            retry 20 is_gone "$inner"
+        done
+    done
+}
+
+# 守る行: already_delivered() の getsid()
+@test "a command that handles HUP is told when the terminal closes, and ends in its own way" {
+    requires root userns cgroup net
+    local number form
+    for number in $SOME_STEPS; do
+        for form in "$LEADER" "$SCRIPT" "$JOB"; do
+            run_in_terminal "$form" "$number" sh -c \
+                'trap "echo got HUP; kill \$!; exit 9" HUP; sleep 100 & wait'
+            retry 20 has_signal "$CONTAINER" SigCgt HUP
+            hang_up
+            nothing_is_left
+            grep -qx 'got HUP' "$OUT"
+        done
+    done
+}
+
+# nohup(1) と同じ。コンテナは残るが、ランチャーも残って見張っている
+@test "a command that ignores HUP outlives the terminal, but not its launcher" {
+    requires root userns cgroup net
+    local number form
+    for number in $SOME_STEPS; do
+        for form in "$LEADER" "$JOB"; do
+            run_in_terminal "$form" "$number" sh -c "trap '' HUP; exec sleep 100"
+            retry 20 has_signal "$CONTAINER" SigIgn HUP
+            hang_up
+            # HUP のあとに送った WINCH まで受け取っても、どちらも待ち続ける
+            retry 20 eval '! has_signal "$LAUNCHER" ShdPnd HUP'
+            kill -WINCH "$LAUNCHER"
+            retry 20 eval '! has_signal "$LAUNCHER" ShdPnd WINCH'
+            retry 20 state_is "$LAUNCHER" S
+            retry 20 state_is "$CONTAINER" S
+            kill -KILL "$LAUNCHER"
+            retry 2 is_gone "$CONTAINER"
+            retry 2 eval '! ip link show veth-host'
+            run -0 "$(step 09)" run true
+            nothing_is_left
+        done
+    done
+}
+
+@test "closing the terminal of a stopped container ends it as well" {
+    requires root userns cgroup net
+    local number
+    for number in $SOME_STEPS; do
+        open_shell
+        type_keys "$(step "$number") run sleep 100\n"
+        retry 20 find_job "$number"
+        GROUP=
+        [ "$number" != 09 ] || GROUP=$(group_of pids)
+        type_keys '\032'
+        retry 20 state_is "$CONTAINER" T
+        retry 20 state_is "$LAUNCHER" T
+        hang_up
+        nothing_is_left
     done
 }
