@@ -188,7 +188,9 @@ int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,
     return talk(nl, &req, NULL, NULL);
 }
 
-/* 短いほうのプレフィックスで比べて等しければ、2 つの範囲は重なっている */
+/* 短いほうのプレフィックスで比べて等しければ、2 つの範囲は重なっている。ホスト
+ * 自身のアドレスは local の表にあり、リンクが止まっていても載っている。ほかの表
+ * は、使う人の決めた規則しだいなので見ない。ip-rule(8) */
 static int mark_route(const struct nlmsghdr *head, void *data)
 {
     bool *used = data;
@@ -196,7 +198,9 @@ static int mark_route(const struct nlmsghdr *head, void *data)
     const struct nlattr *attr;
     unsigned length = route->rtm_dst_len > 24 ? 24 : route->rtm_dst_len;
 
-    if (route->rtm_table != RT_TABLE_MAIN || length == 0)
+    if (route->rtm_table != RT_TABLE_MAIN && route->rtm_table != RT_TABLE_LOCAL)
+        return MNL_CB_OK;
+    if (length == 0)
         return MNL_CB_OK;
     mnl_attr_for_each(attr, head, sizeof(*route))
     {

@@ -15,6 +15,10 @@ teardown() {
         wait "$pid" 2>/dev/null || true
     done
     remove_private_cgroups
+    ip rule del table 4711 2>/dev/null || true
+    ip route flush table 4711 2>/dev/null || true
+    ip addr del 10.0.3.7/32 dev lo 2>/dev/null || true
+    ip addr del 10.0.0.2/32 dev lo 2>/dev/null || true
     ip link del veth-host 2>/dev/null || true
     ip route flush root 10.0.0.0/8 2>/dev/null || true
 }
@@ -338,6 +342,55 @@ listening() {
     nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.2.1
     end_container
     [ "$(ip route | sort | xargs)" = "10.0.0.0/24 dev lo scope link 10.0.1.7 dev lo scope link" ]
+}
+
+# アドレスだけのホストでは、main の表に経路がない。守る行: RT_TABLE_LOCAL
+@test "a subnet with an address of the host's own is skipped, though nothing routes it" {
+    ip addr add 10.0.0.2/32 dev lo
+    ip route add 10.0.1.0/24 dev lo
+    ip route add 10.0.2.0/24 dev lo
+    ip addr add 10.0.3.7/32 dev lo
+    [[ $(ip route) != *10.0.3.7* ]]
+    start_container sleep 100
+    ip -br addr show veth-host4 | grep -q ' 10.0.4.1/24 '
+    nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.4.1
+    end_container
+    [ "$(ip -br addr show lo | xargs -n 1 | grep -c '^10\.0\.')" = 2 ]
+}
+
+# どの表を使うかは、ip rule を書いた人が決める。約束するのは main と local だけ
+@test "a route in another table does not take a subnet, and stays" {
+    ip rule add to 10.0.0.0/24 table 4711 priority 40000
+    ip route add 10.0.0.0/24 dev lo table 4711
+    start_container sleep 100
+    ip -br addr show veth-host | grep -q ' 10.0.0.1/24 '
+    nsenter --target "$CONTAINER" --net busybox ping -c 1 -W 2 10.0.0.1
+    end_container
+    [ "$(ip route show table 4711 | xargs)" = "10.0.0.0/24 dev lo scope link" ]
+}
+
+@test "with all 256 subnets taken, the start is refused with a hint; one that is freed is used" {
+    private_cgroups
+    # 半分は名前、半分は経路
+    {
+        for n in {1..127}; do echo "link add veth-host$n type veth peer name other$n"; done
+        echo "link add veth-host type veth peer name other0"
+        for n in {128..255}; do echo "route add 10.0.$n.0/24 dev lo"; done
+    } | ip -batch -
+    links=$(ip -br link)
+    run -125 within 5 "$BIN" run true
+    [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
+    [[ ${lines[1]} == "  ヒント: "* ]]
+    no_private_dirs
+    [ "$links" = "$(ip -br link)" ]
+
+    ip route del 10.0.200.0/24
+    run -0 inside 'ip -o -4 addr show veth-child'
+    [[ $output == *" 10.0.200.2/24 "* ]]
+    ip link del veth-host77
+    run -0 inside 'ip -o -4 addr show veth-child'
+    [[ $output == *" 10.0.77.2/24 "* ]]
+    for n in {0..127}; do echo "link del other$n"; done | ip -force -batch - 2>/dev/null || true
 }
 
 @test "when the host routes all of 10.0.0.0/8, the start is refused with a hint, nothing is left" {
