@@ -2,6 +2,7 @@
 # $ を展開するのは中のシェル
 # shellcheck disable=SC2016,SC2034,SC2153
 load helpers
+load cgroups
 
 STEPS='01 02 03 04 05 06 07 08 09'
 
@@ -11,15 +12,23 @@ setup() {
     BEFORE=$BATS_TEST_TMPDIR/before
     AFTER=$BATS_TEST_TMPDIR/after
     MARK=5$$.$BATS_TEST_NUMBER # sleep の引数。ほかの sleep と見分ける
+    OTHERS=()
     state >"$BEFORE"
 }
 
 teardown() {
     stop_container
     local pid
+    for pid in "${OTHERS[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
     for pid in $(pgrep -fx "sleep $MARK" || true); do
         kill -KILL "$pid"
     done
+    ip link del veth-host5 2>/dev/null || true
+    rm -rf "$USER_HOME/workshop"
+    remove_private_cgroups
     mount --make-rprivate /
 }
 
@@ -209,4 +218,97 @@ all_removed() {
         run -7 as_user "$USER_HOME/step$number" run sh -c 'exit 7'
     done
     unchanged_within 0
+}
+
+# --- make cleanup --------------------------------------------------------------
+
+# 生きているランチャーを、そのままにして次へ進む
+set_aside() {
+    OTHERS+=("$LAUNCHER")
+    LAUNCHER=
+}
+
+# 名前空間を誰かが開いていると (2 つ目の端末の nsenter など)、veth は消えずに残る
+crash_with_link() {
+    start 09 sleep "$MARK"
+    nsenter --target "$CONTAINER" --net sleep "$MARK" </dev/null 3>&- 4>&- &
+    OTHERS+=($!)
+    retry 5 eval '[ "$(readlink "/proc/${OTHERS[-1]}/ns/net")" = "$(readlink "/proc/$CONTAINER/ns/net")" ]'
+    kill -KILL "$LAUNCHER"
+    finish
+    retry 5 is_gone "$CONTAINER"
+}
+
+crash_stopped() {
+    start 09 sleep "$MARK"
+    kill -STOP "$CONTAINER"
+    kill -KILL "$LAUNCHER"
+    finish
+    retry 5 is_gone "$CONTAINER"
+}
+
+@test "make cleanup removes what killed launchers left, and nothing of anybody else's" {
+    requires root userns cgroup net sudo
+    local running foreign point
+    private_cgroups
+    # いつもの利用者のように、make から本物の sudo を通して動かす
+    mkdir "$USER_HOME/workshop"
+    cp -R "$TOP"/{GNUmakefile,shared} "$USER_HOME/workshop"
+    ip link add veth-host5 type veth peer name foreign5
+    start 09 sleep "$MARK"
+    running=$CONTAINER
+    set_aside
+    for point in "${POINTS[@]}"; do
+        mkdir "$point/other"
+        [ ! -d "$point/container-steps" ] || mkdir "$point/container-steps/99999"
+    done
+    foreign=$(private_dirs | sort)
+    crash_with_link
+    crash_stopped
+    crash_stopped
+    ip link show veth-host1
+    [ "$(private_dirs | sort)" != "$foreign" ]
+
+    run -0 as_user make --no-print-directory -C "$USER_HOME/workshop" cleanup
+    [[ $output == *"cleanup.sh: ip link delete veth-host1 "* ]]
+    [[ $output == *"cleanup.sh: rmdir "*"/container-steps/"* ]]
+    run ! ip link show veth-host1
+    ip link show veth-host5
+    ip -br addr show veth-host | grep -q ' 10.0.0.1/24 '
+    nsenter --target "$running" --net busybox ping -c 1 -W 2 10.0.0.1
+    [ "$(private_dirs | sort)" = "$foreign" ]
+
+    # もう何もないので、何も言わない
+    run -0 as_user make --no-print-directory -C "$USER_HOME/workshop" cleanup
+    [ "$output" = "" ]
+    [ "$(private_dirs | sort)" = "$foreign" ]
+    CONTAINER=$running
+    [ "$(cat "$(group_of pids)/pids.max")" = 64 ]
+}
+
+# 守る行: cleanup.sh の flock
+@test "make cleanup at any moment of a start does not take the new groups away" {
+    requires root userns cgroup net strace
+    local parents when
+    private_cgroups
+    parents=${#POINTS[@]}
+    is_v2 cpuset || parents=$((parents - 1))
+    # 親に鍵をかけてから自分の cgroup を作るまで、作ってから鍵をかけるまで
+    for when in mkdir:2 flock:$((parents + 1)); do
+        strace -qq -o /dev/null -e trace="${when%:*}" \
+            -e inject="${when%:*}:delay_enter=500000:when=${when#*:}" \
+            "$BIN" run --no-veth sh -c 'exit 7' </dev/null >"$AFTER" 2>&1 3>&- 4>&- &
+        LAUNCHER=$!
+        retry 10 eval 'private_dirs | grep -q /container-steps'
+        while ! is_gone "$LAUNCHER"; do
+            # 終わるときの空の親なら、どちらが先に消してもよい
+            [[ $("$TOP/shared/scripts/cleanup.sh") != *"/container-steps/"* ]]
+        done
+        local status=0
+        wait "$LAUNCHER" || status=$?
+        LAUNCHER=
+        cat "$AFTER"
+        [ "$status" = 7 ]
+        no_private_dirs
+    done
 }

@@ -3,30 +3,45 @@
 # ういないものだけを消す。何も残っていなければ、何もしない。
 set -euo pipefail
 
-# veth の目印は、リンクの別名 (alias) にある: container-steps PID
-for alias in /sys/class/net/*/ifalias; do
-    mark=
-    read -r mark owner <"$alias" 2>/dev/null || true
-    [[ $mark == container-steps && ! -d /proc/$owner ]] || continue
-    link=$(basename "$(dirname "$alias")")
+# veth の目印は、リンクの別名 (alias) にある: container-steps PID。/sys/class/net は、
+# 別のネットワーク名前空間のものが見えていることがある
+while read -r link owner; do
+    [[ ! -d /proc/$owner ]] || continue
+    # 中の名前空間と一緒に、今消えたところかもしれない
+    ip link delete "$link" 2>/dev/null || continue
     echo "cleanup.sh: ip link delete $link (launcher $owner is gone)"
-    ip link delete "$link"
-done
+done < <(ip -o link show type veth |
+    sed -nE 's/^[0-9]+: ([^:@]+).*\\ +alias container-steps ([0-9]+)\\?.*/\1 \2/p')
 
-# cgroup の目印は、ディレクトリーのスティッキービット。生きているランチャーは
-# flock(2) で鍵をかけている
-while read -r parent; do
-    for group in "$parent"/[0-9]*/; do
-        [[ -k $group ]] || continue
-        if flock --nonblock "$group" rmdir "$group" 2>/dev/null; then
-            echo "cleanup.sh: rmdir $group"
-        fi
+# cgroup のマウントポイントの下で、目印 (スティッキービット) のある NAME を探す
+find_marked() {
+    findmnt -rno TARGET -t cgroup,cgroup2 | sort -u | while read -r point; do
+        find "$(printf %b "$point")" -xdev -type d -name "$1" -perm -1000 2>/dev/null || true
     done
-    [[ -k $parent ]] && rmdir "$parent" 2>/dev/null && echo "cleanup.sh: rmdir $parent"
-done < <(find /sys/fs/cgroup -type d -name container-steps 2>/dev/null)
+}
+
+# 生きているランチャーは、自分の cgroup に flock(2) で鍵をかけている。作ってからかけ
+# るまでは、親の鍵を持っている。だから、親の鍵を取ってから調べる
+clean_parent() {
+    local parent=$1 lock group
+    exec {lock}<"$parent" || return 0
+    # 鍵を待つあいだに、別のランチャーが作り直したかもしれない
+    if flock --timeout 10 "$lock" && [[ /dev/fd/$lock -ef $parent ]]; then
+        for group in "$parent"/[0-9]*/; do
+            [[ -k $group ]] || continue
+            flock --nonblock "$group" rmdir "$group" 2>/dev/null || continue
+            echo "cleanup.sh: rmdir $group"
+        done
+        ! rmdir "$parent" 2>/dev/null || echo "cleanup.sh: rmdir $parent"
+    fi
+    exec {lock}<&-
+}
+
+while read -r parent; do
+    clean_parent "$parent"
+done < <(find_marked container-steps)
 
 # 委譲された cgroup の中で、ランチャーがいた枝。プロセスがいれば rmdir は失敗する
 while read -r leaf; do
-    [[ -k $leaf ]] && rmdir "$leaf" 2>/dev/null && echo "cleanup.sh: rmdir $leaf"
-done < <(find /sys/fs/cgroup -type d -name container-steps-launcher 2>/dev/null)
-exit 0
+    ! rmdir "$leaf" 2>/dev/null || echo "cleanup.sh: rmdir $leaf"
+done < <(find_marked container-steps-launcher)
