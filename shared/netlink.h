@@ -39,8 +39,8 @@ int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,
  * とは、番号で見分ける。番号が分からなければ (0)、名前だけで見る */
 void link_wait_gone(const char *name, unsigned index);
 
-/* 10.0.N.0/24 と重なる経路が main か local の表にあれば、used[N] を true にする。
- * 既定の経路 (0.0.0.0/0) は数えない。ip route show table all */
+/* 10.0.N.0/24 と重なる経路が main か local の表にあれば、used[N] を true にす
+ * る。既定の経路 (0.0.0.0/0) は数えない。ip route show table all */
 int routes_in_use(struct mnl_socket *nl, bool used[256]);
 
 #endif

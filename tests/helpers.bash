@@ -47,6 +47,14 @@ requires() {
     done
 }
 
+# 試すプログラムの横にある、別のステップ: step 05。なければ、リポジトリーのもの
+step() {
+    local path
+    path=$(dirname "$BIN")/step$1
+    [ -x "$path" ] || path=$TOP/step$1
+    echo "$path"
+}
+
 # コンテナの中で sh のスクリプトを動かす。run と組み合わせる: run -0 inside 'id -u'
 inside() {
     "$BIN" run sh -c "$1"

@@ -49,10 +49,6 @@ cover_cgroups() {
     MOUNTS=$(cat /proc/self/mountinfo)
 }
 
-step() {
-    echo "$(dirname "$BIN")/step$1"
-}
-
 # 呼び出しが、いつも (WHEN があれば、その回だけ) ERRNO で失敗するようにして動かす:
 # inject 07 chroot EPERM [WHEN]
 inject() {

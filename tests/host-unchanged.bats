@@ -32,13 +32,6 @@ teardown() {
     mount --make-rprivate /
 }
 
-step() {
-    local path
-    path=$(dirname "$BIN")/step$1
-    [ -x "$path" ] || path=$TOP/step$1
-    echo "$path"
-}
-
 # すべてのステップを動かしてから 1 度だけ比べる。1 回に数十ミリ秒かかる。
 # cgroup の木は、並んで動くほかのスイートと共有しているので、別に調べる
 state() {

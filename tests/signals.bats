@@ -31,13 +31,6 @@ stop_family() {
     [ -z "$children" ] || kill -KILL $children 2>/dev/null || true
 }
 
-step() {
-    local path
-    path=$(dirname "$BIN")/step$1
-    [ -x "$path" ] || path=$TOP/step$1
-    echo "$path"
-}
-
 # start_container と同じ。ただし & が無視させた INT と QUIT を元に戻し、出力は OUT へ
 start() {
     local program
@@ -377,7 +370,7 @@ start_nested() {
     local number key
     for number in $SOME_STEPS; do
         for key in 003:130 034:131; do
-                open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
+            open_terminal "ulimit -c 0; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
                 exec \"$(step "$number")\" run sleep 100'; echo status \$?"
             retry 20 find_in_terminal
             # sh も同じ端末の INT を受けるので、状態は script -e が返すものを見る
@@ -461,7 +454,7 @@ find_job() {
     local number end
     for number in $SOME_STEPS; do
         for end in 'exit 0' 'exit 7' 'kill -KILL $$; sleep 0.01; kill -TERM $$; exit 1'; do
-                open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
+            open_terminal "stty -g >'$BATS_TEST_TMPDIR/before'
                 '$(step "$number")' run sh -c 'stty raw -echo; stty -g; $end' >'$OUT'
                 stty -g >'$BATS_TEST_TMPDIR/after'"
             retry 20 is_gone "$TERMINAL"

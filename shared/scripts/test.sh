@@ -69,8 +69,8 @@ plan() {
     done
     for file in "$TOP"/tests/[a-z]*.bats; do
         [[ $file != *-slow.bats && $file != */vm-*.bats ]] || continue
-        # 端末の時間、env -i、ld.so.preload に頼るものは、サニタイザーと合わない
-        [[ $bin_dir == "$TOP" || ! $file =~ /(escape|hints|signals|tools|rootfs)\.bats$ ]] || continue
+        # ld.so.preload で入り込もうとするテストは、サニタイザーと合わない
+        [[ $bin_dir == "$TOP" || $file != */escape.bats ]] || continue
         echo "$(basename "$file" .bats) 09 $bin_dir/step09 $file"
     done
 }
