@@ -378,7 +378,7 @@ listening() {
         for n in {128..255}; do echo "route add 10.0.$n.0/24 dev lo"; done
     } | ip -batch -
     links=$(ip -br link)
-    run -125 within 5 "$BIN" run true
+    run -125 within 30 "$BIN" run true
     [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
     [[ ${lines[1]} == "  ヒント: "* ]]
     no_private_dirs
@@ -397,7 +397,7 @@ listening() {
     private_cgroups
     ip route add 10.0.0.0/8 dev lo
     links=$(ip -br link)
-    run -125 within 5 "$BIN" run true
+    run -125 within 30 "$BIN" run true
     [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
     [[ ${lines[1]} == "  ヒント: "*"ip route"* || ${lines[2]} == "  ヒント: "*"ip route"* ]]
     no_private_dirs
@@ -458,7 +458,7 @@ listening() {
     private_cgroups
     mkdir "${POINTS[@]/%//container-steps}"
     before=$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')
-    run -125 within 5 "$BIN" run true
+    run -125 within 30 "$BIN" run true
     [[ ${lines[0]} =~ ^"$NAME: mkdir ".*"/container-steps: File exists"$ ]]
     [ "$before" = "$(find "${POINTS[@]}" -mindepth 1 -type d -printf '%p %i %m\n')" ]
     run ! ip link show veth-host
@@ -498,7 +498,7 @@ listening() {
         [ ! -e "$point/cpuset.cpus" ] || echo "$first" >"$point/cpuset.cpus"
     done
     ! is_v2 cpuset || skip "v2 ignores CPUs that the parent does not have"
-    run -125 within 5 "$BIN" run --cpuset "${list##*[-, ]}" true
+    run -125 within 30 "$BIN" run --cpuset "${list##*[-, ]}" true
     [[ ${lines[0]} == *"/cpuset.cpus: Permission denied" ]]
     no_private_dirs
 }

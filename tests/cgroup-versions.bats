@@ -288,7 +288,7 @@ $(top_of pids)/container-steps/1-2" ]
     # 階層ごとに 1 回ずつ parent に鍵をかける。その次が、初めての claim
     local parents
     parents=$(for name in cpu memory pids; do top_of $name; done | sort -u | wc -l)
-    run -125 within 5 strace -o /dev/null -e trace=flock \
+    run -125 within 30 strace -o /dev/null -e trace=flock \
         -e inject=flock:error=EIO:when=$((parents + 1)) "$BIN" run --no-veth touch /ran
     [[ ${lines[0]} == "$NAME: flock "*"/container-steps/"*": Input/output error" ]]
     no_private_dirs
