@@ -390,11 +390,14 @@ static bool takes_default_action(pid_t pid, int signal,
                                  const struct pipes *pipes)
 {
     char status[4096];
+    /* 先に調べる。あとでは、exec の前に読んだ SigBlk を、コマンドのものと取り違
+     * える */
+    bool executed = has_executed(pipes);
 
     read_status(pid, status, sizeof(status));
     if (*status == '\0' || status_has(status, "\nSigIgn:", signal))
         return false;
-    if (!has_executed(pipes))
+    if (!executed)
         return !sigismember(&self.caller_mask, signal);
     return !status_has(status, "\nSigCgt:", signal) &&
            !status_has(status, "\nSigBlk:", signal) &&
