@@ -163,7 +163,7 @@ check_message() {
     [[ $WANTED == errno || $rest == *": ${TEXT[$error]}" ]] || fail "not the errno: $line"
     [[ $name != exec && $WANTED != errno ]] || return 0
     local hints
-    "$WORK/hint" "${rest%": ${TEXT[$error]}"}" "$error" >"$WORK/hints" 2>&1
+    "$CAMPAIGN_DIR/hint" "${rest%": ${TEXT[$error]}"}" "$error" >"$WORK/hints" 2>&1
     mapfile -t hints <"$WORK/hints"
     [[ "${ERR[*]:1}" == "${hints[*]}" ]] || fail "hints: ${ERR[*]:1}"
 }
@@ -201,7 +201,7 @@ check_host() {
         sleep 0.01
     done
     if [[ $STATE != "$BEFORE" ]]; then
-        fail "the host changed: $(diff <(echo "$BEFORE") <(echo "$STATE") | tr '\n' ' ')"
+        fail "the host changed: $(differences "$BEFORE" "$STATE")"
         for _ in {1..300}; do
             same_state "$BEFORE" && break
             sleep 0.01
@@ -223,17 +223,18 @@ fail() {
 run_case() {
     local step=$1 role=$2 call=$3 k=$4 error=$5 object=$6
     # shellcheck disable=SC2034 # 結果の行にあるものを、すべて受け取る
-    local launcher status=-1 fired=0 executed=0 groups=0 hung=0 left=0 marker line
+    local launcher status=-1 fired=0 executed=0 groups=0 hung=0 left=0 marker
     find_outcome "$role" "$call" "$error" "$object"
     [[ $WANTED != never ]] || return 0
     local action=fail
     [[ $call != close ]] || action=fake
     PROBLEM=
-    "$WORK/inject" -o "$WORK/result" -r "$role,$call,$k,entry,$action=$error" -- \
+    local hold=()
+    # ランチャーが待つところまで来るように、子を止めておく
+    [[ $call != rt_sigtimedwait ]] || hold=(-r "child,execve,1,entry,delay=50")
+    "$WORK/inject" -o "$WORK/result" -r "$role,$call,$k,entry,$action=$error" "${hold[@]}" -- \
         "${COMMAND[@]}" >"$WORK/out" 2>"$WORK/err" </dev/null
-    read -r line <"$WORK/result"
-    # shellcheck disable=SC2086,SC2229 # NAME=VALUE を並べたもの
-    local $line
+    take_result
     mapfile -t ERR <"$WORK/err"
     IFS= read -r -d '' OUT <"$WORK/out" || true
     marker=partial
@@ -258,18 +259,13 @@ run_case() {
 # 1 つのステップの、1 つの役
 run_unit() {
     local step=$1 wanted=$2 role call k object error started=
-    mkdir -p "$FAULTS_DIR/$step-$wanted"
-    cp "$FAULTS_DIR/inject" "$FAULTS_DIR/hint" "$FAULTS_DIR/$step-$wanted"
     trap release_cgroups EXIT
-    prepare_inject "$FAULTS_DIR/$step-$wanted"
+    prepare_inject "$CAMPAIGN_DIR/$step-$wanted"
     ip link set lo up
     set_command "$step"
     read_state
     BEFORE=$STATE
-    list_calls >"$WORK/list"
-    IFS= read -r -d '' EXPECTED <"$WORK/expected" || true
-    GROUPS_WANTED=0
-    [[ $step != 09 ]] || GROUPS_WANTED=$(grep -c '^child openat .*/container-steps/' "$WORK/list")
+    list_calls
     while read -r role call k _ object; do
         # prepare_launcher より前は、ローダーと引数の処理
         [[ $role != before || $call != fcntl ]] || started=1
@@ -313,51 +309,36 @@ declare -A TEXT
 if [[ ${1:-} == --unit ]]; then
     while read -r name text; do
         TEXT[$name]=$text
-    done < <("$FAULTS_DIR/hint")
+    done < <("$CAMPAIGN_DIR/hint")
     run_unit "$2" "$3"
     exit
 fi
 
-if [[ $(id -u) != 0 ]]; then
-    echo "faults.sh: must be root" >&2
-    echo "  ヒント: make test-faults (sudo は make が付けます)" >&2
-    exit 1
-fi
-for tool in cc strace; do
-    command -v "$tool" >/dev/null && continue
-    echo "faults.sh: $tool: command not found" >&2
-    echo "  ヒント: make setup-dev で入ります" >&2
-    exit 1
-done
-
 [[ $# != 0 ]] || set -- 09 08 07 06 05 04 03 02 01
+prepare_campaign "$@"
+build_hint "$CAMPAIGN_DIR"
+
 for step; do
-    [[ ! -x ${BIN_DIR:-$TOP}/step$step ]] || continue
-    echo "faults.sh: ${BIN_DIR:-$TOP}/step$step: not built" >&2
-    exit 1
-done
-
-FAULTS_DIR=$(mktemp -d)
-export FAULTS_DIR
-trap 'rm -rf "$FAULTS_DIR"' EXIT
-chmod 755 "$FAULTS_DIR"
-build_inject "$FAULTS_DIR"
-build_hint "$FAULTS_DIR"
-
-# 役ごとに専用の名前空間 (test.sh と同じもの) で動かす。長いものから始める
-# shellcheck disable=SC2016,SC2059 # 展開するのは、中の sh
-for role in before child launcher; do
-    printf "%s $role\n" "$@"
-done | sort -s -r -k 1,1 | xargs -P "$(nproc)" -L 1 \
-    sh -c 'unshare --fork --pid --uts --ipc --net --mount --mount-proc "$0" --unit "$1" "$2" \
-        </dev/null >"$FAULTS_DIR/$1-$2.table" 2>&1 || echo "$1 $2 - - - - the unit failed" \
-        >>"$FAULTS_DIR/$1-$2.table"' "$0"
+    printf "$step %s\n" child before launcher
+done | run_units "$(($(nproc) * 2))" >/dev/null
 
 # 終わりは test.sh と同じ形。動かなかった役は、失敗に数える
 printf '%-2s %-8s %-15s %3s %-12s %-5s %s\n' step role call k errno out result
-cat "$FAULTS_DIR"/*.table
-awk 'NF { $7 ~ /^ok$/ ? passed++ : failed++ }
+grep . "$CAMPAIGN_DIR/table" | sort -s -k 1,2
+printf '\n%-4s' step
+printf ' %6s' setup errno exec same late left failed
+awk '
+    $7 == "ok" { passed++; count[$1, $6]++ }
+    $7 != "ok" { failed++; count[$1, "failed"]++ }
+    { steps[$1] = 1 }
     END {
-        printf "%d passed, %d failed\n", passed, failed
+        n = split("setup errno exec same late left failed", outcome)
+        for (step = 1; step <= 9; step++) {
+            name = sprintf("%02d", step)
+            if (!(name in steps)) continue
+            printf "\n%-4s", name
+            for (i = 1; i <= n; i++) printf " %6d", count[name, outcome[i]]
+        }
+        printf "\n%d passed, %d failed\n", passed, failed
         exit failed > 0 || passed == 0
-    }' "$FAULTS_DIR"/*.table
+    }' <(grep . "$CAMPAIGN_DIR/table")

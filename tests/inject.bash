@@ -1,10 +1,54 @@
-# inject.bash - 壊す試験 (faults.sh, death.bats, death-slow.bats) の道具
+# inject.bash - 壊す試験 (faults.sh, death.sh, death.bats) の道具
 #
-# prepare_inject DIR のあと、次の変数が使える。
+# prepare_campaign のあと run_units が、単位ごとに専用の名前空間で「$0 --unit 引数」を
+# 動かす。その中で prepare_inject DIR をすると、次の変数が使える。
 #   WORK     作業ディレクトリー。inject、rootfs の写し (fs)、結果がある
-#   LINKS    ホスト側 (このスイート) の名前空間のリンク
+#   LINKS    ホスト側 (その単位) の名前空間のリンク
 #   PARENTS  cgroup の階層ごとの、container-steps ディレクトリーの場所
 # 何千回も動かすので、1 回ごとの検査ではプロセスを作らない (bash の機能だけ)。
+
+# 動かせるかを確かめ、CAMPAIGN_DIR に材料を作る。引数はステップの番号
+prepare_campaign() {
+    local name step
+    name=$(basename "$0")
+    if [[ $(id -u) != 0 ]]; then
+        echo "$name: must be root" >&2
+        echo "  ヒント: make test-${name%.sh} (sudo は make が付けます)" >&2
+        exit 1
+    fi
+    for tool in cc strace; do
+        command -v "$tool" >/dev/null && continue
+        echo "$name: $tool: command not found" >&2
+        echo "  ヒント: make setup-dev で入ります" >&2
+        exit 1
+    done
+    for step; do
+        [[ ! -x ${BIN_DIR:-$TOP}/step$step ]] || continue
+        echo "$name: ${BIN_DIR:-$TOP}/step$step: not built" >&2
+        exit 1
+    done
+    # 対応づけた root (SUDO_UID の人) にも読める場所でなければならない。ホームディレ
+    # クトリーは、Debian 13 では 0700
+    CAMPAIGN_DIR=$(mktemp -d /tmp/campaign.XXXXXX)
+    export CAMPAIGN_DIR
+    trap 'rm -rf "$CAMPAIGN_DIR"' EXIT
+    chmod 755 "$CAMPAIGN_DIR"
+    build_inject "$CAMPAIGN_DIR"
+    cp -a "$TOP/rootfs/fs" "$CAMPAIGN_DIR/fs"
+    cp "$CAMPAIGN_DIR/inject" "$CAMPAIGN_DIR/fs/inject"
+}
+
+# stdin の 1 行を 1 つの単位として、N 個ずつ並べて動かす。出力は、単位ごとに続けて
+# stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いので、CPU の数
+# より多く並べると速い
+run_units() {
+    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    xargs -P "$1" -L 1 bash -c '
+        output=$(env --default-signal unshare --fork --pid --uts --ipc --net --mount \
+            --mount-proc "$0" --unit "$@" </dev/null 2>&1) ||
+            output+="${output:+$'\''\n'\''}$* the unit failed"
+        printf "%s\n" "$output" | tee -a "$CAMPAIGN_DIR/table"' "$0"
+}
 
 # システムコールの名前の表は、その CPU のヘッダーから作る
 build_inject() {
@@ -16,38 +60,41 @@ build_inject() {
         -o "$1/inject" "$TOP/tests/inject.c"
 }
 
-# rootfs の写しに、コマンドの代わりの inject も入れる。SUDO_UID の人にも読める場所
-# に置くこと
+# 写しといっても、ファイルはハードリンクで足りる。違うのはディレクトリーだけ
 prepare_inject() {
     WORK=$1
+    mkdir -p "$WORK"
     chmod 755 "$WORK"
-    [ -x "$WORK/inject" ] || build_inject "$WORK"
-    if [ ! -d "$WORK/fs" ]; then
-        cp -a "$TOP/rootfs/fs" "$WORK/fs"
-        cp "$WORK/inject" "$WORK/fs/inject"
-    fi
+    ln -f "$CAMPAIGN_DIR/inject" "$WORK/inject"
+    cp -al "$CAMPAIGN_DIR/fs" "$WORK/fs"
     LINKS=$(readlink /proc/self/ns/* | xargs)
+    # 対応づける id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
+    export SUDO_UID=4711 SUDO_GID=4712
     isolate_cgroups
 }
 
-# cgroup はホストに 1 つしかない。自分用の cgroup を階層の一番上に重ね、ほかのスイ
-# ートと混ざらないようにする。コントローラーを配っていない v2 は、そのまま使う
+# cgroup はホストに 1 つしかない。自分用の cgroup を階層の一番上に重ね、並べて動か
+# すものと混ざらないようにする。v2 では、ランチャーがするのと同じように、一番上が配
+# るようにしておく。コントローラーのない階層は使われないので、何もしない
 isolate_cgroups() {
-    CAMPAIGN=campaign-$$-$RANDOM$RANDOM PARENTS=() PRIVATE=()
-    local dir type shared
+    CAMPAIGN=campaign-$BASHPID-$RANDOM$RANDOM PARENTS=() PRIVATE=()
+    local dir type name has
     while read -r _ dir type _; do
         [[ $type == cgroup* ]] || continue
-        PARENTS+=("$dir/container-steps")
         if [[ $type == cgroup2 ]]; then
-            shared=" $(cat "$dir/cgroup.subtree_control") "
-            [[ $shared == *" cpu "* && $shared == *" memory "* && $shared == *" pids "* ]] || continue
+            has=
+            for name in cpu memory pids; do
+                [[ " $(<"$dir/cgroup.controllers") " == *" $name "* ]] || continue
+                has+=$name
+                echo "+$name" >"$dir/cgroup.subtree_control"
+            done
+            [[ -n $has ]] || continue
         elif [[ ! $dir =~ /(cpu|cpu,cpuacct|memory|pids)$ ]]; then
             continue
         fi
         mkdir "$dir/$CAMPAIGN" && PRIVATE+=("$dir")
     done </proc/self/mounts
-    # ほかのスイートの使う階層は、見ても分からない
-    ((${#PRIVATE[@]} == 0)) || PARENTS=("${PRIVATE[@]/%//container-steps}")
+    PARENTS=("${PRIVATE[@]/%//container-steps}")
     for dir in "${PRIVATE[@]}"; do
         mount --bind "$dir/$CAMPAIGN" "$dir"
     done
@@ -75,9 +122,21 @@ set_command() {
     COMMAND+=(probe "$LINKS" "${@:2}")
 }
 
-# COMMAND の呼ぶシステムコールを、strace で調べる。1 行に 1 つ、呼ばれた順に
-#   役 (before, launcher, child) 名前 何回目 通し番号 対象 (パス、なければ引数)
+# COMMAND の呼ぶシステムコールを strace で調べ、WORK/list に書く。出力は EXPECTED に
+# 入れる。子のほうが早いとランチャーは 1 度も待たずに終わるので、待つまで繰り返す
+# shellcheck disable=SC2034 # EXPECTED と GROUPS_WANTED は、呼び出し元が使う
 list_calls() {
+    until traced_calls >"$WORK/list" && grep -q '^launcher rt_sigtimedwait ' "$WORK/list"; do
+        continue
+    done
+    IFS= read -r -d '' EXPECTED <"$WORK/expected" || true
+    # コマンドが入っているはずの cgroup の数。子は、1 つずつ自分で入る
+    GROUPS_WANTED=$(grep -c '^child openat .*/container-steps/' "$WORK/list") || true
+}
+
+# 1 行に 1 つ、呼ばれた順に
+#   役 (before, launcher, child) 名前 何回目 通し番号 対象 (パス、なければ引数)
+traced_calls() {
     strace -f -y -s 256 -o "$WORK/strace" "${COMMAND[@]}" >"$WORK/expected" 2>&1
     awk '
         # 途中でほかのプロセスの行が挟まると、exec の成功は別の行に出る
@@ -107,6 +166,25 @@ list_calls() {
         }' "$WORK/strace"
 }
 
+# 秒数のあいだ、コマンドが成功するまで繰り返す。sleep(1) のプロセスは作らない
+until_true() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    [[ -n ${NAP:-} ]] || exec {NAP}<> <(:)
+    shift
+    until "$@"; do
+        ((${EPOCHREALTIME/./} < end)) || return 1
+        read -r -t 0.002 -u "$NAP" || true
+    done
+}
+
+# inject の書いた結果 (NAME=VALUE の並び) を、呼び出し元の変数に入れる
+take_result() {
+    local pair
+    for pair in $(<"$WORK/result"); do
+        printf -v "${pair%%=*}" %s "${pair#*=}"
+    done
+}
+
 # ホストの状態を STATE に入れる。cgroup は groups_of で別に見る
 read_state() {
     local file text line
@@ -129,6 +207,11 @@ read_state() {
     done
 }
 
+# 2 つの文字列の違いを、1 行で
+differences() {
+    diff <(echo "$1") <(echo "$2") | head -6 | tr -s '\n ' ' ' || true
+}
+
 same_state() {
     read_state
     [[ $STATE == "$1" ]]
@@ -145,115 +228,4 @@ has_groups() {
 
 no_groups() {
     ! has_groups
-}
-
-# --- 殺す (death.bats, death-slow.bats) ----------------------------------------
-
-# ステップの呼び出しを調べ、元の状態を覚える。NAMES に「役 通し番号」を入れる
-prepare_deaths() {
-    read_state
-    BEFORE=$STATE
-    set_command "$1"
-    list_calls >"$WORK/list"
-    IFS= read -r -d '' EXPECTED <"$WORK/expected" || true
-    SHORT=("${COMMAND[@]}")
-    set_command "$1" pause
-    PAUSED=("${COMMAND[@]}")
-    STEP=$1 PROBLEMS=() TRIES=0
-    # ここから先は、コマンドが終わるまで届かない
-    WAITS=$(awk '$1 == "launcher" && $2 == "rt_sigtimedwait" { print $4; exit }' "$WORK/list")
-}
-
-# 役の、殺す場所 (通し番号)。some なら、同じ名前のものは最初の 2 つと最後だけ
-points() {
-    awk -v role="$1" -v some="$2" '
-        $1 == role { name[$4] = $2; n = $4; first[$2] += 0; last[$2] = $4 }
-        END {
-            print 0
-            for (i = 1; i <= n; i++)
-                if (name[i] != "" && (some != "some" || ++first[name[i]] <= 2 || last[name[i]] == i))
-                    print i
-        }' "$WORK/list"
-}
-
-# 1 回殺し、そのあとを調べる。WANTED は許す終了ステータスの並び
-#   kill_at ROLE N WHEN SIGNAL WHO WANTED
-kill_at() {
-    local status=-1 fired=0 executed=0 groups=0 hung=0 left=0 line out where="$*" problem=
-    local when=$3
-    COMMAND=("${PAUSED[@]}")
-    [[ $1 != launcher ]] || (($2 <= WAITS)) || COMMAND=("${SHORT[@]}")
-    # 待っているところからは、戻らない
-    [[ $1 != launcher || $2 != "$WAITS" ]] || when=entry
-    "$WORK/inject" -o "$WORK/result" -r "$1,any,$2,$when,kill=$4@$5" -- \
-        "${COMMAND[@]}" >"$WORK/out" 2>"$WORK/err" </dev/null
-    read -r line <"$WORK/result"
-    # shellcheck disable=SC2086,SC2229 # NAME=VALUE を並べたもの
-    local $line
-    # 後始末で待つ回数は、そのつど違う
-    [[ $fired == 1 || ${COMMAND[*]} == "${SHORT[*]}" ]] || problem+=" not-fired"
-    [[ $fired == 1 ]] || set -- "${@:1:5}" "$6 0"
-    # ランチャーが先に死んだなら、コマンドは動かない
-    [[ $1 == launcher || $4 != KILL || $executed == 0 || ! -s $WORK/out ]] || problem+=" command-ran"
-    check_death "$6"
-}
-
-# 結果の変数 (status, hung, ...) と WORK/out を調べる
-check_death() {
-    local out="" _
-    TRIES=$((TRIES + 1))
-    IFS= read -r -d '' out <"$WORK/out" || true
-    [[ " $1 " == *" $status "* ]] || problem+=" status=$status"
-    [[ $hung == 0 ]] || problem+=" hangs"
-    [[ $left == 0 ]] || problem+=" processes-left=$left"
-    [[ -z $out || $out == "$EXPECTED" ]] || problem+=" half-isolated"
-    retry 2 same_state "$BEFORE" ||
-        problem+=" host-changed: $(diff <(echo "$BEFORE") <(echo "$STATE") | head -5 | tr -s '\n ' ' ')"
-    # cgroup は、遅くとも次に動かしたときには消える
-    if has_groups; then
-        "${SHORT[@]}" >/dev/null 2>&1 || problem+=" next-run-fails"
-        no_groups || problem+=" cgroups-left"
-        retry 2 same_state "$BEFORE" || problem+=" host-changed-by-next-run"
-    fi
-    [[ -z $problem ]] || PROBLEMS+=("step$STEP $where:$problem $(head -1 "$WORK/err")")
-}
-
-# 見つけたことを出す。何もしていないなら、それも失敗
-report_deaths() {
-    echo "$TRIES tries, ${#PROBLEMS[@]} problems"
-    ((${#PROBLEMS[@]} == 0)) || printf '%s\n' "${PROBLEMS[@]:0:30}"
-    ((TRIES > 0 && ${#PROBLEMS[@]} == 0))
-}
-
-# 役ごとに、すべて (all) か一部 (some) の場所で殺す
-#   sweep SIGNAL WHO WANTED all|some WHEN ROLE...
-sweep() {
-    local signal=$1 who=$2 wanted=$3 how=$4 when=$5 role n allowed
-    shift 5
-    for role; do
-        while read -r n; do
-            allowed=$wanted
-            # コマンドが終わってからの TERM は、間に合わなくてもよい
-            [[ $role != launcher || $signal == KILL ]] || ((n <= WAITS)) || allowed+=" 0"
-            [[ $who != child || $role != launcher ]] || ((n <= WAITS)) || continue
-            kill_at "$role" "$n" "$when" "$signal" "$who" "$allowed"
-        done < <(points "$role" "$how")
-    done
-}
-
-# ptrace なしで、始めてから FROM から TO マイクロ秒まで、STEP_US おきに殺す
-#   sweep_time SIGNAL WANTED FROM TO STEP_US
-sweep_time() {
-    local status hung left line us where problem
-    # shellcheck disable=SC2034
-    local launcher fired executed groups
-    for ((us = $3; us <= $4; us += $5)); do
-        status=-1 hung=0 left=0 where="$1 after $us us" problem=
-        "$WORK/inject" -o "$WORK/result" -t "$us,$1" -- "${PAUSED[@]}" \
-            >"$WORK/out" 2>"$WORK/err" </dev/null
-        read -r line <"$WORK/result"
-        # shellcheck disable=SC2086,SC2229
-        local $line
-        check_death "$2"
-    done
 }

@@ -50,8 +50,9 @@
 #include <unistd.h>
 
 #define RULES_MAX 8
-#define GRACE_SEC 2 /* ランチャーが死んでから、残りが消えるまで */
-#define HANG_SEC  5 /* これより長く動いていたら、止まらなくなったとみなす */
+/* どちらも、そこまで待てば失敗というだけ。遅い機械でも足りるように長くとる */
+#define GRACE_SEC 5 /* ランチャーが死んでから、残りが消えるまで */
+#define HANG_SEC  20 /* これより長く動いていたら、止まらなくなったとみなす */
 #define TRAP_CALL (SIGTRAP | 0x80) /* PTRACE_O_TRACESYSGOOD の印 */
 #define ANY_CALL  (-1)
 #define TRACE_FLAGS \
@@ -98,6 +99,7 @@ struct tracee {
     pid_t pid; /* 0 なら、まだいないか、もういない */
     enum role role;
     bool started; /* inject 自身の写しでなくなった */
+    bool detached; /* コマンドになったので、もう追っていない */
     bool in_call;
     long call;
     int error; /* 戻るときに見せる errno。0 ならそのまま */
@@ -113,7 +115,7 @@ static volatile sig_atomic_t timed_out;
 static struct {
     pid_t launcher;
     int status; /* ランチャーの終了ステータス。シグナルなら 128+n。-1 はまだ */
-    int fired; /* 実行された RULE の数 */
+    int fired; /* 実行された RULE の数。遅らせただけのものは数えない */
     int executed; /* コマンドの exec が成功したか */
     int groups; /* そのとき、いくつの container-steps cgroup の中にいたか */
     int hung, left;
@@ -277,7 +279,7 @@ static void kill_now(struct tracee *target)
     int status;
     pid_t pid = target->pid;
 
-    if (pid == 0 || kill(pid, SIGKILL) == -1)
+    if (pid == 0 || kill(pid, SIGKILL) == -1 || target->detached)
         return;
     while (waitpid(pid, &status, __WALL) == pid) {
         if (WIFSTOPPED(status))
@@ -289,7 +291,7 @@ static void kill_now(struct tracee *target)
 
 static void fire(const struct rule *rule, struct tracee *tracee)
 {
-    result.fired++;
+    result.fired += rule->action != DELAY;
     switch (rule->action) {
     case FAIL:
         set_call(tracee->pid, -1);
@@ -427,7 +429,7 @@ static void resume(struct tracee *tracee, int event, int signal)
     /* コマンドまでは追わない */
     if (event == PTRACE_EVENT_EXEC && tracee == &child) {
         ptrace(PTRACE_DETACH, tracee->pid, 0, 0);
-        child.pid = 0;
+        child.detached = true; /* 殺す相手としては、覚えておく */
         return;
     }
     /* 止まったままでいるべきときは、止まったままにする (ジョブ制御) */
