@@ -118,6 +118,9 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
         group->version = version_of(mount, controller);
         snprintf(group->top, sizeof(group->top), "%s", mount->mnt_dir);
     }
+    /* getmntent(3) は、読めなかったことと終わりを、同じ NULL で返す */
+    if (group->version == 0 && ferror(mounts))
+        die("read /proc/self/mounts");
     endmntent(mounts);
     if (group->version == 0) {
         errno = ENOENT;
@@ -130,14 +133,16 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
     }
 }
 
-/* fd が今もこの名前で見えているか。鍵を待つあいだに消されると、別のものになる
- * */
+/* fd が今もこの名前で見えているか。鍵を待つあいだに消されると、別のものになる。
+ * そのときも、もうないときも、errno は ENOENT になる */
 static bool is_current(int fd, const char *path, struct stat *opened)
 {
     struct stat named;
 
-    return fstat(fd, opened) == 0 && stat(path, &named) == 0 &&
-           named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
+    if (fstat(fd, opened) == -1 || stat(path, &named) == -1)
+        return false;
+    errno = ENOENT;
+    return named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
 }
 
 /* 鍵がかかっているのは、ふつうは 1 ミリ秒もない。持ち主が止められていたら、
@@ -182,6 +187,8 @@ static int lock_parent(const char *path)
         if (!lock_within_10s(fd))
             give_up(fd, errno, "flock", path);
         if (!is_current(fd, path, &found)) {
+            if (errno != ENOENT)
+                give_up(fd, errno, "stat", path);
             close(fd);
             continue;
         }
@@ -258,6 +265,14 @@ void cgroup_claim(void)
     }
 }
 
+/* 片付けられなかったことを、黙っていない。コマンドはもう終わっているので、終了
+ * ステータスは変えない。残ったものは、次のランチャーが片付ける */
+static void tell_left(const char *what, const char *path)
+{
+    dprintf(STDERR_FILENO, "%s: %s %s: %s\n", program_invocation_short_name,
+            what, path, strerror(errno));
+}
+
 /* 最後のプロセスが終わった直後は、まだ EBUSY のことがある。cgroups(7) */
 static void remove_group(const char *path)
 {
@@ -268,8 +283,30 @@ static void remove_group(const char *path)
             return;
         nanosleep(&interval, NULL);
     }
-    dprintf(STDERR_FILENO, "%s: rmdir %s: %s\n", program_invocation_short_name,
-            path, strerror(errno));
+    tell_left("rmdir", path);
+}
+
+/* parent も、誰も使っていなければ消す。ほかのランチャーの cgroup があれば EBUSY
+ * になる。それは失敗ではない */
+static void remove_parent(const char *path)
+{
+    struct stat found;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd == -1 && errno != ENOENT)
+        tell_left("open", path);
+    if (fd == -1)
+        return;
+    if (!lock_within_10s(fd)) {
+        tell_left("flock", path);
+    } else if (!is_current(fd, path, &found)) {
+        if (errno != ENOENT)
+            tell_left("stat", path);
+    } else if ((found.st_mode & S_ISVTX) && rmdir(path) == -1 &&
+               errno != EBUSY && errno != ENOENT) {
+        tell_left("rmdir", path);
+    }
+    close(fd);
 }
 
 void cgroup_remove(const struct cgroup *group)
@@ -281,18 +318,16 @@ void cgroup_remove(const struct cgroup *group)
     for (size_t i = 0; i < PARENTS_MAX && group->is_first; i++) {
         if (used[i].lock == 0 || strcmp(used[i].path, group->path) != 0)
             continue;
-        if (stat(group->path, &found) == 0 && (found.st_mode & S_ISVTX))
+        if (stat(group->path, &found) == -1) {
+            if (errno != ENOENT)
+                tell_left("stat", group->path);
+        } else if (found.st_mode & S_ISVTX) {
             remove_group(group->path);
+        }
         close(used[i].lock);
         used[i].lock = 0;
     }
-    int fd = open(group->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd == -1)
-        return;
-    if (lock_within_10s(fd) && is_current(fd, group->parent, &found) &&
-        (found.st_mode & S_ISVTX))
-        rmdir(group->parent);
-    close(fd);
+    remove_parent(group->parent);
 }
 
 void cgroup_set(const struct cgroup *group, const char *file,

@@ -153,6 +153,11 @@ kill_at() {
     check_death "$wanted"
 }
 
+# 同じ欠陥は、何百回も見なくてよい
+seen_enough() {
+    ((${#PROBLEMS[@]} >= 5))
+}
+
 # --- 方法 ------------------------------------------------------------------------
 
 # 役ごとに、それぞれの瞬間で
@@ -163,6 +168,7 @@ sweep() {
     [[ $how != some ]] || when="exit"
     for role in "${roles[@]}"; do
         for n in $(points "$role" "$how"); do
+            ! seen_enough || return 0
             # もう子はいない
             [[ $who == launcher || $role != launcher ]] || ((n <= WAITS)) || continue
             kill_at "$role" "$n" "$when" "$signal" "$who"
@@ -175,6 +181,7 @@ sweep_time() {
     local signal=$1 step_us=$2 to=$3 us where problem wanted=137
     [[ $signal == KILL ]] || wanted=143
     for ((us = 0; us <= to; us += step_us)); do
+        ! seen_enough || break
         # shellcheck disable=SC2034 # 結果の行にあるものを、すべて受け取る
         local -i status=-1 fired=0 executed=0 groups=0 hung=0 left=0 launcher=0
         where="after $us us" problem=
@@ -206,6 +213,7 @@ sweep_strace() {
         setresuid:delay_enter setresuid:delay_exit; do
         [[ $delay != setresuid:* ]] || grep -q '^child setresuid' "$WORK/list" || continue
         for ms in 0 12 24 36; do
+            ! seen_enough || return 0
             # 背後のコマンドは、SIGINT と SIGQUIT を無視して始まる
             env --default-signal=INT,QUIT strace -f -o /dev/null -e trace=clone3,prctl,setresuid \
                 -e inject="$delay=20000:when=1..3" "${PAUSED[@]}" \

@@ -158,8 +158,15 @@ traced_calls() {
             else
                 sub(/[,) ].*/, "", object)
             gsub(/[ \t]/, "", object)
-            if (rest ~ /O_NONBLOCK/) object = object ":O_NONBLOCK" # opendir(3)
             who = $1 == launcher ? role : "child"
+            # opendir(3) と、それで開いた fd。ほかの fstat(2) と分ける
+            if (rest ~ /O_NONBLOCK/ && match(rest, / = [0-9]+/)) {
+                opened[who] = substr(rest, RSTART + 3, RLENGTH - 3)
+                object = object ":O_NONBLOCK"
+            } else if (match(rest, /^[0-9]+</) && substr(rest, 1, RLENGTH - 1) == opened[who]) {
+                object = object ":O_NONBLOCK"
+                if (call == "close") opened[who] = ""
+            }
             print who, call, ++count[who, call], ++total[who], object == "" ? "-" : object
             if (who == "child" && call == "execve" && / = 0$/) done[$1] = 1
             if (who == "before" && call ~ /^(clone3?|v?fork)$/) role = "launcher"
