@@ -105,6 +105,47 @@ teardown() {
     [[ $(<"$WORK/result") == *"status=143 fired=1 "*"hung=0"* ]]
 }
 
+# 網は 3 枚あり、どれか 1 枚でも親の死に気づく。ほかを外して、1 枚だけにする
+only_net() {
+    "$WORK/inject" -o "$WORK/result" "$@" -- "${COMMAND[@]}" >"$WORK/out"
+    cat "$WORK/result"
+    [[ $(<"$WORK/result") == *" status=137 fired=$FIRED executed=0 "*"left=0" && ! -s $WORK/out ]]
+}
+
+# 守る行: gate_wait() の close(pipes->gate[1]) と length == 0
+@test "03, 05, 09: without a death signal, the closed gate alone ends the child" {
+    local step
+    for step in 03 05 09; do
+        prepare_one $step
+        FIRED=2 only_net -r child,prctl,1,entry,skip=0 -r child,read,1,entry,kill=KILL@launcher
+        teardown
+    done
+}
+
+# 守る行: die_with_parent() の POLLERR
+@test "02, 05, 09: a launcher that died before the death signal was asked for is noticed" {
+    local step
+    for step in 02 05 09; do
+        prepare_one $step
+        FIRED=1 only_net -r child,prctl,1,entry,kill=KILL@launcher
+        teardown
+    done
+}
+
+# 守る行: become_root() のあとの die_with_parent(pipes)
+@test "03, 05, 09: the death signal is set again after the change of uid" {
+    local step
+    for step in 03 05 09; do
+        prepare_one $step
+        FIRED=1 only_net -r child,rt_sigprocmask,1,entry,kill=KILL@launcher
+        teardown
+        prepare_one $step
+        # 開いた門を、もう通ったあと
+        FIRED=1 only_net -r child,setresuid,1,exit,kill=KILL@launcher
+        teardown
+    done
+}
+
 leave_groups() {
     "$WORK/inject" -o "$WORK/result" -r launcher,rt_sigtimedwait,1,entry,kill=KILL@launcher \
         -- "${COMMAND[@]}" >/dev/null

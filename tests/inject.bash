@@ -71,6 +71,8 @@ prepare_inject() {
     # 対応づける id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
     export SUDO_UID=4711 SUDO_GID=4712
     isolate_cgroups
+    # systemd のあるホストと同じ。unshare(1) は private にしてしまう
+    mount --make-rshared /
 }
 
 # cgroup はホストに 1 つしかない。自分用の cgroup を階層の一番上に重ね、並べて動か
@@ -100,11 +102,13 @@ isolate_cgroups() {
     done
 }
 
-# 何度呼んでもよい
+# 何度呼んでもよい。殺したランチャーの cgroup が、まだ中にあることもある
 release_cgroups() {
     local dir
+    mount --make-rprivate / # 重ねた下のものまで外れないように
     for dir in "${PRIVATE[@]}"; do
-        umount --lazy "$dir" && rmdir "$dir/$CAMPAIGN"
+        umount --lazy "$dir"
+        until_true 5 find "$dir/$CAMPAIGN" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
     PRIVATE=()
 }

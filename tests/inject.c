@@ -15,6 +15,7 @@
  *         WHEN    entry (まだ何も起きていない) か exit (もう起きた)
  *         ACTION  fail=ERRNO    実行せずに失敗させる
  *                 fake=ERRNO    実行してから、失敗したと言う
+ *                 skip=0        実行せずに、成功したと言う
  *                 kill=SIG@WHO  WHO は launcher, child, both
  *                 delay=MS      そこで止めておく。ほかのプロセスは進む
  *   inject [-o FILE] -t USEC,SIG -- PROGRAM [ARG...]
@@ -79,6 +80,7 @@ enum role {
 enum action {
     FAIL,
     FAKE,
+    SKIP,
     KILL,
     DELAY,
 };
@@ -103,6 +105,7 @@ struct tracee {
     bool in_call;
     long call;
     int error; /* 戻るときに見せる errno。0 ならそのまま */
+    bool skipped; /* 戻るときに 0 を見せる */
     int64_t held_until; /* 止めておく時刻 [us]。0 なら止めていない */
 };
 
@@ -197,6 +200,8 @@ static void parse_action(struct rule *rule, char *text)
         rule->value = signal_number(who);
         rule->hit_launcher = value != NULL && strcmp(value, "child") != 0;
         rule->hit_child = value != NULL && strcmp(value, "launcher") != 0;
+    } else if (strcmp(text, "skip") == 0) {
+        rule->action = SKIP;
     } else {
         rule->action = strcmp(text, "fake") == 0 ? FAKE : FAIL;
         rule->value = error_number(value);
@@ -299,6 +304,10 @@ static void fire(const struct rule *rule, struct tracee *tracee)
     case FAKE:
         tracee->error = rule->value;
         break;
+    case SKIP:
+        set_call(tracee->pid, -1);
+        tracee->skipped = true;
+        break;
     case DELAY:
         tracee->held_until = now_us() + rule->value * 1000LL;
         break;
@@ -341,9 +350,10 @@ static void enter_call(struct tracee *tracee, long number)
 static void leave_call(struct tracee *tracee)
 {
     tracee->in_call = false;
-    if (tracee->error != 0)
+    if (tracee->error != 0 || tracee->skipped)
         set_return(tracee->pid, -tracee->error);
     tracee->error = 0;
+    tracee->skipped = false;
     for (int i = 0; i < rule_count; i++) {
         /* clone3 から戻るとき、ランチャーの役はもう変わっている */
         if (!rules[i].armed ||
