@@ -67,6 +67,7 @@ prepare_inject() {
     chmod 755 "$WORK"
     ln -f "$CAMPAIGN_DIR/inject" "$WORK/inject"
     cp -al "$CAMPAIGN_DIR/fs" "$WORK/fs"
+    exec {NAP}<> <(:) # until_true が使う。コマンドに漏れてはならない fd でもある
     LINKS=$(readlink /proc/self/ns/* | xargs)
     # 対応づける id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
     export SUDO_UID=4711 SUDO_GID=4712
@@ -134,6 +135,10 @@ list_calls() {
         continue
     done
     IFS= read -r -d '' EXPECTED <"$WORK/expected" || true
+    if [[ $EXPECTED != *$'\nfds 0 1 2\n'* ]]; then
+        echo "descriptors leak into the command: $EXPECTED"
+        return 1
+    fi
     # コマンドが入っているはずの cgroup の数。子は、1 つずつ自分で入る
     GROUPS_WANTED=$(grep -c '^child openat .*/container-steps/' "$WORK/list") || true
 }
@@ -180,7 +185,6 @@ traced_calls() {
 # 秒数のあいだ、コマンドが成功するまで繰り返す。sleep(1) のプロセスは作らない
 until_true() {
     local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
-    [[ -n ${NAP:-} ]] || exec {NAP}<> <(:)
     shift
     until "$@"; do
         ((${EPOCHREALTIME/./} < end)) || return 1
