@@ -6,14 +6,6 @@ load helpers
 STEPS='01 02 03 04 05 06 07 08 09'
 LIMITS=(--cpus --memory --pids --cpuset)
 
-# 9 つのプログラムのうちの 1 つ。BIN と同じ場所になければ、リポジトリーのもの
-step() {
-    local path
-    path=$(dirname "$BIN")/step$1
-    [ -x "$path" ] || path=$TOP/step$1
-    echo "$path"
-}
-
 # そのステップが受け取るオプション
 options_of() {
     ((10#$1 < 6)) || echo --rootfs
@@ -227,7 +219,7 @@ light() {
     requires root userns cgroup strace
     local count
     for count in 1 2 3 4 5 6 7 8; do
-        failed_set_up timeout -s KILL 2 strace -qq -o /dev/null -e trace=write \
+        failed_set_up within 10 strace -qq -o /dev/null -e trace=write \
             -e inject=write:error=EPERM:when=$count "$BIN" run echo ran
         run ! pgrep -x "$(basename "$BIN")"
     done

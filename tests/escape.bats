@@ -438,6 +438,7 @@ start_evil() {
 # ランチャーがメモリーを手放してから子に届くまでの、ごくわずかな隙がある。閉じるに
 # は、封をした写し (memfd_create(2)) から自分を実行し直すことになる
 # 守る行: 2 度目の die_with_parent(pipes) (消すと、コンテナが残って書ける)
+# bats test_tags=san:no
 @test "the launcher's own program cannot be opened for writing while it runs; then the container dies" {
     make_evil_image
     sums=$(sha256sum "$DIR"/step0[789])
@@ -461,6 +462,7 @@ start_evil() {
 
 # わざと開けてある: 持ち主なら、書けないファイルのモードは変えられる。ランチャーの
 # ファイルが自分のものだから。root の持つ場所に置けば閉じる
+# bats test_tags=san:no
 @test "a launcher that root owns can neither be written nor be chmod-ed by the attendee's root" {
     [ -d "$DIR/evil" ] || make_evil_image
     FS=$DIR/evil
