@@ -220,11 +220,12 @@ program_runs() {
     [ -e "$(marker_outside)" ]
 }
 
-# prctl と poll を効かなくすると、残るのは門の EOF だけになる。4 番目の write が門
+# prctl と poll を効かなくすると、残るのは門の EOF だけになる。4 番目の write が門。
+# poll(3) は、arm64 では ppoll(2) になる
 # bats test_tags=to08
 @test "end-of-file at the gate alone keeps the command from running" {
     requires root userns strace
-    run -137 strace -f -qq -o /dev/null -e trace=write,prctl,poll -e inject=prctl,poll:retval=0 \
+    run -137 strace -f -qq -o /dev/null -e trace=write,prctl,poll,ppoll -e inject=prctl,poll,ppoll:retval=0 \
         -e inject=write:signal=KILL:when=4 "$BIN" run sh -c "echo ran >$MARKER"
     retry 2 eval '! program_runs'
     [ ! -e "$(marker_outside)" ]
