@@ -12,6 +12,16 @@ vm_name=$(basename "$0" .sh)
 # tests/ は、名前空間の中の /etc/passwd に attendee を足す。別の名前にする。
 vm_user=learner
 
+# 教材の動作に関係なく、TCG では重いだけの防御や監視を切る。
+vm_cmdline=(
+    mitigations=off nowatchdog audit=0 random.trust_cpu=on
+    rcupdate.rcu_expedited=1
+    # 番地がいつも同じなら、TCG は翻訳したコードを使い回せる。fork+exec が
+    # 19 ms から 6 ms になった。ゼロ埋めや検査も TCG では重い。
+    norandmaps nokaslr init_on_alloc=0 hardened_usercopy=off
+    randomize_kstack_offset=off
+)
+
 VM_PID=
 VM_RUN=
 VM_PORT=
@@ -90,13 +100,7 @@ vm_start() {
     shift 2
     local cmdline=(
         root=/dev/vda rw console=ttyS0 quiet net.ifnames=0
-        # 教材の動作に関係なく、TCG では重いだけの防御や監視を切る。
-        mitigations=off nowatchdog audit=0 random.trust_cpu=on
-        systemd.show_status=no systemd.firstboot=off rcupdate.rcu_expedited=1
-        # 番地がいつも同じなら、TCG は翻訳したコードを使い回せる。fork+exec が
-        # 19 ms から 6 ms になった。ゼロ埋めや検査も TCG では重い。
-        norandmaps nokaslr init_on_alloc=0 hardened_usercopy=off
-        randomize_kstack_offset=off
+        systemd.show_status=no systemd.firstboot=off "${vm_cmdline[@]}"
         # 例: VM_APPEND=systemd.unified_cgroup_hierarchy=0（Debian 12 で v1）
         "${VM_APPEND-}"
     )
@@ -238,4 +242,18 @@ vm_send() {
         vm_ssh 'mkdir -p repo && tar -C repo -xf - --no-same-owner' ||
         vm_die 'could not copy the repository into the VM' \
             "シリアルの記録（console.log）を見ます。"
+}
+
+# vm_totals LOG: 試験の出力から、成功、失敗、skip の数。
+vm_totals() {
+    sed 's/\r$//; s/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | awk '
+        match($0, /[0-9]+ passed, [0-9]+ failed/) {
+            split(substr($0, RSTART), n, /[^0-9]+/)
+            # 行の初めなら、全体のまとめ
+            if ($0 ~ /^([^ ]+: )?[0-9]+ passed/)
+                total = sprintf("%d %d %d", n[1], n[2], n[3])
+            p += n[1]; f += n[2]; s += n[3]
+        }
+        # まとめの前に終わった（時間切れなど）なら、そこまでの行を足す。
+        END { print total != "" ? total : sprintf("%d %d %d", p, f, s) }'
 }

@@ -233,27 +233,13 @@ run_suite() {
 
 # 最後の行は、ここの検査と中の試験を足したもの。
 summary() {
-    local line p=0 f=0 s=0
-    line=$(sed 's/\r$//; s/\x1b\[[0-9;]*[A-Za-z]//g' "$VM_RUN/suite.log" |
-        grep -E '^([^ ]+: )?[0-9]+ passed, [0-9]+ failed' | tail -n 1 || true)
-    if [ -n "$line" ]; then
-        p=$(sed -E 's/.*\b([0-9]+) passed.*/\1/' <<<"$line")
-        f=$(sed -E 's/.*\b([0-9]+) failed.*/\1/' <<<"$line")
-        s=$(sed -nE 's/.*\b([0-9]+) skipped.*/\1/p' <<<"$line")
-    else
-        # まとめの前に終わった（時間切れなど）なら、そこまでの行を足す。
-        read -r p f s < <(awk '
-            match($0, /[0-9]+ passed, [0-9]+ failed/) {
-                split(substr($0, RSTART), n, /[^0-9]+/)
-                p += n[1]; f += n[2]; s += n[3]
-            }
-            END { print p + 0, f + 0, s + 0 }' "$VM_RUN/suite.log")
-    fi
+    local p f s
+    read -r p f s < <(vm_totals "$VM_RUN/suite.log")
     passed=$((passed + p))
     failed=$((failed + f))
     # 中の試験が数を出さずに落ちた（ビルドの失敗など）のも 1 つの失敗。
     [ "$1" -eq 0 ] || [ "$f" -gt 0 ] || failed=$((failed + 1))
-    echo "$passed passed, $failed failed, ${s:-0} skipped"
+    echo "$passed passed, $failed failed, $s skipped"
 }
 
 vm_check_suite "$suite"
