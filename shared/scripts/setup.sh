@@ -2,6 +2,7 @@
 # 必要なパッケージを、まだないものだけ入れる。
 #   setup.sh        作る、動かす、確かめるのに必要なもの
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
+#   setup.sh list   入れずに、名前だけを表示する
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
 set -eu
@@ -72,7 +73,11 @@ apt_get() {
 case ${1-} in
 '') wanted=$(names "$base") ;;
 dev) wanted=$(names "$base $dev") ;;
-*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev]' ;;
+list)
+    names "$base"
+    exit
+    ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev|list]' ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

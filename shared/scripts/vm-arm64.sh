@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # vm-arm64.sh [DIR]: 9 つのプログラムを、arm64 のカーネルで 1 回ずつ動かす。
 # vm-arm64.sh --build: クロスコンパイルだけする（CI=1 なら警告もエラー）。
+# vm-arm64.sh --suite: arm64 の Debian 13 で、教材の試験を全部動かす（遅い）。
 #
 # DIR には、静的リンクした arm64 の step01..step09 と rootfs/fs を置く。省くと、
 # 手元のソース（コミット前の変更も含む）をクロスコンパイルして使う。
@@ -11,7 +12,11 @@
 # カーネルと busybox とライブラリは .deb から取り出すだけなので、arm64 の
 # プログラムを動かす仕組み（qemu-user、binfmt）は要らない。
 #
+# --suite も、パッケージを展開しただけの Debian を使い、systemd は動かさない。
+# 試験は root で、cgroup v2 の下で動く。入るのは HEAD の写し。
+#
 # 環境変数: VM_TIMEOUT=秒（全体）
+#           VM_CPUS  VM_MEMORY  VM_TEST=他の命令（make test の代わりに。--suite）
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=vm-lib.sh
 . "$(dirname "$0")/vm-lib.sh"
@@ -33,43 +38,80 @@ finish() {
     exit "$status"
 }
 
-# Debian の arm64 の部品: カーネル、veth、busybox、ヘッダーと静的ライブラリ。
-fetch_parts() {
-    local packages=busybox-static,linux-image-cloud-arm64
-    packages+=,libc6-dev,linux-libc-dev,libcap-dev,libmnl-dev
-    parts=$vm_build/arm64-$(printf '%s\n' 1 "${VM_MIRROR-}" "$packages" |
+# cached NAME KEY COMMAND: build/vm/NAME-HASH に、COMMAND の作るものを置いて使う。
+# 場所は $cache に入る。COMMAND は $new の中に作る。
+cached() {
+    cache=$vm_build/$1-$(printf '%s\n' "${VM_MIRROR-}" "$2" |
         sha256sum | cut -c 1-16)
-    exec 9>"$vm_build/arm64.lock"
+    exec 9>"$vm_build/$1.lock"
     flock -w "$(vm_left)" 9 || vm_die 'another build takes too long' \
         "別の端末の vm-arm64.sh が終わってから、もう一度実行します。"
-    if [ ! -d "$parts" ]; then
+    if [ ! -d "$cache" ]; then
         vm_need mmdebstrap xz
-        vm_note 'fetching the arm64 kernel and libraries (once)'
-        new=$vm_build/new.arm64.$$
-        mkdir -p "$new/x"
-        # extract: 依存するものも含めて展開だけする（中の物を実行しない）。
-        timeout "$(vm_left)" mmdebstrap --variant=extract --format=tar \
-            --architectures=arm64 --include="$packages" trixie \
-            "$new/all.tar" ${VM_MIRROR:+"$VM_MIRROR"} \
-            >"$VM_RUN/mmdebstrap.log" 2>&1 9>&- </dev/null || {
-            tail -n 20 "$VM_RUN/mmdebstrap.log" >&2
-            vm_die 'mmdebstrap failed' "ネットワークを確かめます。"
-        }
-        tar -C "$new/x" --no-same-owner -xf "$new/all.tar" \
-            --exclude=./dev --wildcards ./boot './usr/include' \
-            './usr/lib/aarch64-linux-gnu/*.[ao]' './usr/bin/busybox' \
-            './usr/lib/modules/*/kernel/drivers/net/veth.ko*'
-        mkdir -p "$new/lib"
-        mv "$new"/x/usr/include "$new/include"
-        mv "$new"/x/usr/lib/aarch64-linux-gnu/*.[ao] "$new/lib/"
-        mv "$new"/x/boot/vmlinuz-* "$new/vmlinuz"
-        mv "$new"/x/usr/bin/busybox "$new/busybox"
-        find "$new/x" -name 'veth.ko.xz' -exec xz -dc {} \; >"$new/veth.ko"
-        rm -rf "$new/x" "$new/all.tar"
-        mv -T "$new" "$parts"
+        new=$vm_build/new.$1.$$
+        mkdir -p "$new"
+        "$3"
+        mv -T "$new" "$cache"
         new=
+        # 1 日使われていない古いものは消す。
+        find "$vm_build" -mindepth 1 -maxdepth 1 -type d -name "$1-[0-9a-f]*" \
+            -mmin +1440 ! -path "$cache" -exec rm -rf {} +
     fi
+    touch "$cache"
     exec 9>&-
+}
+
+# extract_debian TARGET OPTION...: Debian 13 の arm64 を、依存するものも含めて
+# 展開だけする（中の物を実行しない）。
+extract_debian() {
+    local target=$1
+    shift
+    timeout "$(vm_left)" mmdebstrap --variant=extract --architectures=arm64 \
+        "$@" trixie "$target" ${VM_MIRROR:+"$VM_MIRROR"} \
+        >"$VM_RUN/mmdebstrap.log" 2>&1 9>&- </dev/null || {
+        tail -n 20 "$VM_RUN/mmdebstrap.log" >&2
+        vm_die 'mmdebstrap failed' "ネットワークを確かめます。"
+    }
+}
+
+# Debian の arm64 の部品: カーネル、veth、busybox、ヘッダーと静的ライブラリ。
+parts_packages=busybox-static,linux-image-cloud-arm64
+parts_packages+=,libc6-dev,linux-libc-dev,libcap-dev,libmnl-dev
+fetch_parts() {
+    vm_note 'fetching the arm64 kernel and libraries (once)'
+    mkdir "$new/x" "$new/lib"
+    extract_debian "$new/all.tar" --format=tar --include="$parts_packages"
+    tar -C "$new/x" --no-same-owner -xf "$new/all.tar" \
+        --exclude=./dev --wildcards ./boot './usr/include' \
+        './usr/lib/aarch64-linux-gnu/*.[ao]' './usr/bin/busybox' \
+        './usr/lib/modules/*/kernel/drivers/net/veth.ko*'
+    mv "$new"/x/usr/include "$new/include"
+    mv "$new"/x/usr/lib/aarch64-linux-gnu/*.[ao] "$new/lib/"
+    mv "$new"/x/boot/vmlinuz-* "$new/vmlinuz"
+    mv "$new"/x/usr/bin/busybox "$new/busybox"
+    find "$new/x" -name 'veth.ko.xz' -exec xz -dc {} \; >"$new/veth.ko"
+    rm -rf "$new/x" "$new/all.tar"
+}
+
+# Debian 13 の全体。入れるものは setup.sh に聞く。
+build_image() {
+    local work=$VM_RUN/image file
+    vm_need mke2fs busybox
+    vm_note 'building the arm64 image (once; about a minute)'
+    # 一般ユーザーなら、hook は別の uid で動く。読める・書けるようにしておく。
+    chmod 755 "$VM_RUN"
+    # $VM_RUN は持ち主しか書けないので、他人が差し替えることはできない。
+    mkdir -p "$work/view"
+    cp "$hook" "$work/hook.sh"
+    touch "$work"/{root.img,vmlinuz,initrd}
+    chmod 666 "$work"/{root.img,vmlinuz,initrd}
+    extract_debian /dev/null --format=null --include='?essential' \
+        --include="$image_packages" \
+        --extract-hook="bash '$work/hook.sh' \"\$1\" '$work'"
+    for file in root.img vmlinuz initrd; do
+        cp --sparse=always "$work/$file" "$new/$file"
+    done
+    rm -rf "$work"
 }
 
 # 元の木を汚さない（build/ や step01 は x86-64 のまま）よう、写しの中で作る。
@@ -199,44 +241,125 @@ echo "$passed passed, $failed failed, 0 skipped"
 EOT
 }
 
+# start_vm KERNEL INITRD [QEMU-OPTION...]: 起動して、すぐ戻る。
+start_vm() {
+    local args=(
+        -M virt -cpu cortex-a57 -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-2048}"
+        -accel "tcg,thread=multi,tb-size=512" -nodefaults -no-user-config
+        -display none -monitor none -no-reboot -nic none
+        -serial "file:$VM_RUN/console.log" -kernel "$1" -initrd "$2"
+        -append "console=ttyAMA0 quiet panic=-1 ${vm_cmdline[*]}"
+    )
+    shift 2
+    : >"$VM_RUN/console.log" # tail より先に、必ずあるように
+    started=$SECONDS
+    setsid setpriv --pdeathsig KILL -- qemu-system-aarch64 "${args[@]}" "$@" \
+        </dev/null >"$VM_RUN/qemu.log" 2>&1 &
+    VM_PID=$!
+}
+
+wait_vm() {
+    while kill -0 "$VM_PID" 2>/dev/null; do
+        if [ $SECONDS -ge "$VM_DEADLINE" ]; then
+            timed_out=1
+            vm_stop
+            return
+        fi
+        sleep 0.2
+    done
+    wait "$VM_PID" || cat "$VM_RUN/qemu.log" >&2
+    VM_PID=
+}
+
+check_timeout() {
+    [ -z "$timed_out" ] || vm_die 'timed out in the arm64 VM' \
+        "遅い計算機では VM_TIMEOUT=$((SECONDS * 2)) を付けます。"
+}
+
+quick() {
+    cached arm64 "2 $parts_packages" fetch_parts
+    parts=$cache
+    if [ "$1" = --build ] || [ -z "$1" ]; then
+        cross_build
+    fi
+    if [ "$1" = --build ]; then
+        check_programs
+        vm_note "arm64: nine programs built in $SECONDS s"
+        return
+    fi
+    make_initrd
+    start_vm "$parts/vmlinuz" "$VM_RUN/initrd"
+    wait_vm
+    check_timeout
+    tr -d '\r' <"$VM_RUN/console.log" |
+        grep -E '^(ok|not ok|#|[0-9]+ passed)' || true
+    vm_note "arm64: $((SECONDS - started)) s in the VM, $SECONDS s in all"
+    # 最後まで行かなかった（途中で panic した）なら、まとめの行がない。
+    grep -qE '^[1-9][0-9]* passed, 0 failed' "$VM_RUN/console.log" ||
+        vm_die 'the arm64 run failed' "console.log を見てください。"
+}
+
+# ゲストの init は、VM-BEGIN と VM-END の行のあいだで試験を動かす。
+suite() {
+    local repo=$VM_RUN/repo status tail passed failed skipped
+    image_packages=$(sh "$vm_scripts/setup.sh" list | tr ' ' ',')
+    image_packages+=,linux-image-cloud-arm64
+    cached arm64-suite "1 $image_packages $(<"$hook")" build_image
+    vm_clone "$repo"
+    [ -z "$(vm_git status --porcelain)" ] ||
+        vm_note 'uncommitted changes are not part of this test (it takes HEAD)'
+    vm_command >"$repo/vm-command"
+    tar -C "$repo" -cf "$VM_RUN/repo.tar" .
+    rm -rf "$repo"
+    start_vm "$cache/vmlinuz" "$cache/initrd" \
+        -drive "file=$cache/root.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
+        -drive "file=$VM_RUN/repo.tar,format=raw,if=virtio,readonly=on"
+    # 出たそばから画面に流す。前面で待つのは wait_vm だけにする（trap のため）。
+    tail -n +1 -f --pid="$VM_PID" -s 0.5 "$VM_RUN/console.log" |
+        sed -u -n 's/\r$//; /^VM-BEGIN/,/^VM-END/{/^VM-/!p}' |
+        tee "$VM_RUN/suite.log" &
+    tail=$!
+    wait_vm
+    wait "$tail" || true
+    vm_note "arm64: $((SECONDS - started)) s in the VM, $SECONDS s in all"
+    status=$(sed -n 's/\r$//; s/^VM-END //p' "$VM_RUN/console.log")
+    [ "$status" != 0 ] || return 0
+    # 途中で終わっても、make が失敗を告げた後でも、最後の行はまとめにする。
+    read -r passed failed skipped < <(vm_totals "$VM_RUN/suite.log")
+    # 数を出さずに落ちた（ビルドの失敗など）のも 1 つの失敗。
+    [ "$failed" -gt 0 ] || failed=1
+    echo "$passed passed, $failed failed, $skipped skipped"
+    check_timeout
+    [ -n "$status" ] || vm_die 'the arm64 VM ended before the tests did' \
+        "console.log を見てください。"
+    return "$status"
+}
+
+# 呼んだ人が決めた厳しさは、中でも同じにする。
+vm_command() {
+    local name
+    echo 'export VM=1'
+    for name in CI REQUIRE_ALL V; do
+        [ -z "${!name-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
+    done
+    # sudo は、root でも打てる（VM_TEST に書ける命令を vm-test.sh と同じにする）。
+    printf '%s\n' "${VM_TEST:-make test}"
+}
+
+hook=$vm_scripts/vm-arm64-hook.sh
+timed_out=
 bin_dir=${1-}
 vm_need cpio git timeout
 [ "$bin_dir" = --build ] || vm_need qemu-system-aarch64 setpriv setsid
-vm_set_deadline "${VM_TIMEOUT:-900}"
 trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 vm_work_dir
-fetch_parts
-case $bin_dir in
---build)
-    cross_build
-    check_programs
-    vm_note "arm64: nine programs built in $SECONDS s"
-    exit 0
-    ;;
-'') cross_build ;;
-esac
-make_initrd
-started=$SECONDS
-setsid setpriv --pdeathsig KILL -- qemu-system-aarch64 -M virt \
-    -cpu cortex-a57 -smp 2 -m 1024 -accel tcg,thread=multi -nodefaults \
-    -no-user-config -display none -monitor none -no-reboot -nic none \
-    -serial "file:$VM_RUN/console.log" -kernel "$parts/vmlinuz" \
-    -initrd "$VM_RUN/initrd" -append 'console=ttyAMA0 quiet panic=-1' \
-    </dev/null >"$VM_RUN/qemu.log" 2>&1 &
-VM_PID=$!
-while kill -0 "$VM_PID" 2>/dev/null; do
-    [ $SECONDS -lt "$VM_DEADLINE" ] || vm_die 'timed out in the arm64 VM' \
-        "遅い計算機では VM_TIMEOUT=1800 を付けます。"
-    sleep 0.2
-done
-wait "$VM_PID" || cat "$VM_RUN/qemu.log" >&2
-VM_PID=
-tr -d '\r' <"$VM_RUN/console.log" |
-    grep -E '^(ok|not ok|#|[0-9]+ passed)' || true
-vm_note "arm64: $((SECONDS - started)) s in the VM, $SECONDS s in all"
-# 最後まで行かなかった（途中で panic した）なら、まとめの行がない。
-grep -qE '^[1-9][0-9]* passed, 0 failed' "$VM_RUN/console.log" ||
-    vm_die 'the arm64 run failed' "console.log を見てください。"
+if [ "$bin_dir" = --suite ]; then
+    vm_set_deadline "${VM_TIMEOUT:-5400}"
+    suite
+else
+    vm_set_deadline "${VM_TIMEOUT:-900}"
+    quick "$bin_dir"
+fi
