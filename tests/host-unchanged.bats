@@ -71,8 +71,8 @@ finish() {
 
 # コンテナにいるあいだに、名前のある cgroup を控えておく
 cgroups_of() {
-    sed -nE 's/^[0-9]+:([^:]*):(.*container-steps\/.*)$/\1 \2/p' "/proc/$1/cgroup" |
-        while read -r controller path; do
+    sed -nE 's/^[0-9]+:[^:]*:(.*container-steps\/.*)$/\1/p' "/proc/$1/cgroup" |
+        while read -r path; do
             find /sys/fs/cgroup -maxdepth 5 -type d -path "*$path"
         done
 }
