@@ -386,11 +386,11 @@ static void cover_paths(void)
         unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
 
         enter_mount(dir, dir[1] == 'p' ? PROC_SUPER_MAGIC : SYSFS_MAGIC);
-        bool absent = access(name, F_OK) == -1;
-        if (absent && errno == ENOENT)
-            continue; /* カーネルの構成によっては、ない */
-        if (absent)
+        if (access(name, F_OK) == -1) {
+            if (errno == ENOENT)
+                continue; /* カーネルの構成によっては、ない */
             die("access %s/%s", dir, name);
+        }
         if (mount(cover, name, "tmpfs", bind, NULL) == -1 ||
             mount(NULL, name, NULL, lock | flags, NULL) == -1)
             die("mount %s/%s", dir, name);
