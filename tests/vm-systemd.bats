@@ -22,7 +22,7 @@ teardown_file() {
 setup() {
     [ -d /run/systemd/system ]
     TOP_CGROUP=/sys/fs/cgroup
-    [ -e $TOP_CGROUP/cgroup.controllers ] || TOP_CGROUP=
+    [ -e "$TOP_CGROUP/cgroup.controllers" ] || TOP_CGROUP=
     SERVICE=/var/lib/bats-workshop/$(basename "$BIN")
     SLEEPERS=$(pgrep -xc sleep || true)
 }
@@ -57,10 +57,10 @@ nothing_left() {
     local file
     while read -r file; do
         ! grep -qw cpu "$file" || echo -cpu >"$file"
-    done < <(find $TOP_CGROUP -depth -name cgroup.subtree_control)
-    run ! grep -w cpu $TOP_CGROUP/cgroup.subtree_control
+    done < <(find "$TOP_CGROUP" -depth -name cgroup.subtree_control)
+    run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
     run -0 "$BIN" run true
-    grep -qw cpu $TOP_CGROUP/cgroup.subtree_control
+    grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"
     nothing_left
 }
 
@@ -83,9 +83,9 @@ nothing_left() {
 # そのユーザーの sleep がいる、container-steps の下の cgroup
 find_scoped_group() {
     local procs
-    for procs in $(find $TOP_CGROUP/user.slice -path '*/container-steps/*/cgroup.procs'); do
+    while read -r procs; do
         [ -n "$(cat "$procs")" ] && GROUP=${procs%/cgroup.procs} && return 0
-    done
+    done < <(find "$TOP_CGROUP/user.slice" -path '*/container-steps/*/cgroup.procs')
     return 1
 }
 
