@@ -51,19 +51,6 @@ nothing_left() {
         ! ip link show veth-host >/dev/null 2>&1
 }
 
-# 誰もログインしていない Debian 13 の一番上は、cpu を配っていない
-@test "where the root does not hand out cpu, the first container switches it on" {
-    needs_v2
-    local file
-    while read -r file; do
-        ! grep -qw cpu "$file" || echo -cpu >"$file"
-    done < <(find "$TOP_CGROUP" -depth -name cgroup.subtree_control)
-    run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
-    run -0 "$BIN" run true
-    grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"
-    nothing_left
-}
-
 @test "in a delegated scope, an ordinary user's container has its limits, and lifts none" {
     needs_v2
     run -0 in_delegated_scope "$BIN" run --no-veth sh -c \
@@ -157,6 +144,19 @@ service_runs() {
 
 sleepers_are_gone() {
     [ "$(pgrep -xc sleep || true)" = "$SLEEPERS" ]
+}
+
+# 誰もログインしていない Debian 13 の一番上は、cpu を配っていない
+@test "where the root does not hand out cpu, the first container switches it on" {
+    needs_v2
+    local file
+    while read -r file; do
+        ! grep -qw cpu "$file" || echo -cpu >"$file"
+    done < <(find "$TOP_CGROUP" -depth -name cgroup.subtree_control)
+    run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
+    run -0 "$BIN" run true
+    grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"
+    nothing_left
 }
 
 @test "after all of that, systemd is running and no unit has failed" {
