@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 /* exec に失敗した理由。PIPE_BUF より小さいので、1 回の write(2) で届く */
@@ -368,18 +369,28 @@ static void read_status(pid_t pid, char *status, size_t size)
     status[length > 0 ? length : 0] = '\0';
 }
 
+/* proc(5) の State。t は、strace(1) などに追跡されているとき */
+static bool is_running_state(const char *status)
+{
+    const char *state = strstr(status, "\nState:\t");
+
+    return state != NULL && strchr("TtZX", state[8]) == NULL;
+}
+
 /* sigwaitinfo(2) で待っているあいだは、待っているシグナルも SigBlk から消え
  * る。少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が
- * PID 1 のときに要る */
+ * PID 1 のときに要る。端末が切れるときのように、ほかからも SIGCONT が来る。
+ * 止まった知らせは失われるので、waitid(2) では待たず、止まった姿を見る */
 static bool is_blocked_when_stopped(pid_t pid, int signal)
 {
+    struct timespec interval = {.tv_nsec = 50 * 1000};
     char status[4096];
-    siginfo_t info;
 
-    kill(pid, SIGSTOP);
-    if (waitid(P_PID, pid, &info, WSTOPPED | WEXITED | WNOWAIT) == -1)
-        die("waitid %d", pid);
-    read_status(pid, status, sizeof(status));
+    do {
+        kill(pid, SIGSTOP);
+        nanosleep(&interval, NULL);
+        read_status(pid, status, sizeof(status));
+    } while (is_running_state(status));
     kill(pid, SIGCONT);
     return status_has(status, "\nSigBlk:", signal);
 }

@@ -105,6 +105,28 @@ teardown() {
     [[ $(<"$WORK/result") == *"status=143 fired=1 "*"hung=0"* ]]
 }
 
+# 切れた端末のプロセスグループには、シェルやカーネルも SIGCONT を送る
+# 守る行: is_blocked_when_stopped() の繰り返し
+@test "05: SIGTERM is not lost when somebody continues the command while the launcher stops it" {
+    prepare_one 05
+    "$WORK/inject" -o "$WORK/result" -r "launcher,kill,1,exit,delay=$((500 * WAIT_FACTOR))" \
+        -- "${COMMAND[@]}" >/dev/null 3>&- &
+    local injector=$! pid
+    retry 10 find_traced "$injector"
+    kill -TERM "$LAUNCHER"
+    pid=$CONTAINER
+    retry 10 grep -q '^State:.T' "/proc/$pid/status"
+    kill -CONT "$pid"
+    wait "$injector"
+    cat "$WORK/result"
+    [[ $(<"$WORK/result") == *"status=143 "*"hung=0"* ]]
+}
+
+# inject の始めたランチャーと、その中で動き出したコマンド
+find_traced() {
+    LAUNCHER=$(pgrep -P "$1") && find_container
+}
+
 # 網は 3 枚あり、どれか 1 枚でも親の死に気づく。ほかを外して、1 枚だけにする
 only_net() {
     "$WORK/inject" -o "$WORK/result" "$@" -- "${COMMAND[@]}" >"$WORK/out"

@@ -233,7 +233,7 @@ run_case() {
     PROBLEM=
     local hold=()
     # ランチャーが待つところまで来るように、子を止めておく
-    [[ $call != rt_sigtimedwait ]] || hold=(-r "child,execve,1,entry,delay=50")
+    [[ $call != @(rt_sigtimedwait|waitid) ]] || hold=(-r "child,execve,1,entry,delay=50")
     "$WORK/inject" -o "$WORK/result" -r "$role,$call,$k,entry,$action=$error" "${hold[@]}" -- \
         "${COMMAND[@]}" >"$WORK/out" 2>"$WORK/err" </dev/null
     take_result

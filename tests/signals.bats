@@ -560,7 +560,8 @@ nothing_is_left() {
     retry 20 is_gone "$LAUNCHER"
     retry 20 is_gone "$CONTAINER"
     LAUNCHER=
-    [ -z "$GROUP" ] || [ ! -d "$GROUP" ]
+    # 別の PID 名前空間の、同じ PID のランチャーが使うこともある名前
+    [ -z "$GROUP" ] || retry 5 eval '[ ! -d "$GROUP" ]'
     run ! ip link show veth-host
     close_terminal
 }
