@@ -138,7 +138,9 @@ host_state() {
     echo "== mounts" && sort /proc/self/mountinfo
     echo "== links" && ip -br link && ip -br addr && ip route show table all
     echo "== hostname" && uname -n
-    echo "== cgroups" && find /sys/fs/cgroup -type d -name 'container-steps*'
+    # ほかのスイートの cgroup が、たどるあいだに消えることもある
+    echo "== cgroups"
+    find /sys/fs/cgroup -type d -name 'container-steps*' 2>/dev/null || true
     echo "== sysctls" && cat /proc/sys/user/max_user_namespaces \
         /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward
     echo "== namespaces" && readlink /proc/self/ns/*
