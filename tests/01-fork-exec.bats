@@ -67,7 +67,8 @@ done'
     run -3 strace -f -qq -o "$BATS_TEST_TMPDIR/trace" \
         -e trace=fork,vfork,clone,clone3,execve "$BIN" run sh -c 'exit 3'
     local child
-    child=$(sed -nE 's/.*(fork|clone3?)\(.* = ([0-9]+)$/\2/p' "$BATS_TEST_TMPDIR/trace")
+    # 子の行が間に挟まると、"clone3(... <unfinished ...>" と "<... clone3 resumed>" になる
+    child=$(sed -nE 's/.*(fork|clone3?)[( ].* = ([0-9]+)$/\2/p' "$BATS_TEST_TMPDIR/trace")
     # strace -f が付ける番号は、外から見たもの
     grep -qE "^$child +execve\(.*/sh\", \[\"sh\", \"-c\"" "$BATS_TEST_TMPDIR/trace"
 }
