@@ -62,17 +62,9 @@ inside() {
     "$BIN" run sh -c "$1"
 }
 
-# 待つ秒数を LIMIT に。失敗するはずのテスト (make test-negative) は、長く待っても同じ
-set_limit() {
-    LIMIT=$(($1 * WAIT_FACTOR))
-    ((LIMIT <= ${WAIT_LIMIT:-LIMIT})) || LIMIT=$WAIT_LIMIT
-}
-
 # 秒数のあいだ、コマンドが成功するまで繰り返す: retry 2 test -e FILE
 retry() {
-    local LIMIT end
-    set_limit "$1"
-    end=$((${EPOCHREALTIME/./} + LIMIT * 1000000))
+    local end=$((${EPOCHREALTIME/./} + $1 * WAIT_FACTOR * 1000000))
     shift
     until "$@"; do
         ((${EPOCHREALTIME/./} < end)) || return 1
@@ -82,9 +74,7 @@ retry() {
 
 # 終わらないかもしれないコマンドを、秒数で止める: run -125 within 5 "$BIN" run true
 within() {
-    local LIMIT
-    set_limit "$1"
-    timeout --signal KILL "$LIMIT" "${@:2}"
+    timeout --signal KILL $(($1 * WAIT_FACTOR)) "${@:2}"
 }
 
 # コンテナを背後で始め、中のコマンドが動き出すまで待つ。LAUNCHER にランチャーの

@@ -144,7 +144,6 @@ report() {
 export -f run_unit report
 export work negative
 if [[ -n $negative ]]; then
-    export WAIT_LIMIT=3
     plan_negative
 elif ((${#suites[@]})); then
     plan_selected
