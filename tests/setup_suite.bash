@@ -1,28 +1,16 @@
 # setup_suite.bash - スイート全体の準備。bats が、最初と最後に 1 度ずつ呼ぶ
 #
-# 一般ユーザー attendee を作る。マウント名前空間の中で /etc のファイルに写しを重ね
-# るので、ホストの /etc は変わらず、突然終わっても何も残らない。
+# 一般ユーザー attendee を作り、その人の手元にも、いつもと同じ配置を置く。
+
+# shellcheck source-path=SCRIPTDIR source=attendee.bash
+. "$(dirname "${BASH_SOURCE[0]}")/attendee.bash"
 
 setup_suite() {
     TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
     [ "$(id -u)" = 0 ] || return 0
     local dir=$BATS_SUITE_TMPDIR/etc
     mkdir -p "$dir"
-
-    cp /etc/passwd /etc/group /etc/shadow "$dir"
-    echo 'attendee:x:4711:4712::/mnt/attendee:/bin/sh' >>"$dir/passwd"
-    echo 'attendee:x:4712:' >>"$dir/group"
-    echo 'helpers:x:4713:attendee' >>"$dir/group"
-    echo 'attendee:*:19000:0:99999:7:::' >>"$dir/shadow"
-    local file
-    for file in passwd group shadow; do
-        mount --bind "$dir/$file" "/etc/$file"
-    done
-    if [ -d /etc/sudoers.d ]; then
-        mount -t tmpfs -o mode=750 tmpfs /etc/sudoers.d
-        echo 'attendee ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/attendee
-        chmod 440 /etc/sudoers.d/attendee
-    fi
+    make_attendee "$dir" 4711 4712 /mnt/attendee
 
     # 誰でも通れる場所に、いつもと同じ配置 (プログラムの横に rootfs/fs) を 2 つ作る。
     # 写しを試すのは、対応づけた root には、人のホームディレクトリー (Debian 13 では
