@@ -13,8 +13,10 @@ make_attendee() {
     echo 'helpers:x:4713:attendee' >>"$dir/group"
     echo 'attendee:*:19000:0:99999:7:::' >>"$dir/shadow"
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$(hostname)" >"$dir/hosts"
-    for file in passwd group shadow hosts; do
-        mount --bind "$dir/$file" "/etc/$file"
+    # adduser(8) が割り当てる id の範囲。uidmap のないホストには、ファイルがない
+    echo 'attendee:100000:65536' | tee "$dir/subuid" >"$dir/subgid"
+    for file in passwd group shadow hosts subuid subgid; do
+        [ ! -e "/etc/$file" ] || mount --bind "$dir/$file" "/etc/$file"
     done
     if [ -d /etc/sudoers.d ]; then
         mount -t tmpfs -o mode=750 tmpfs /etc/sudoers.d

@@ -2,6 +2,8 @@
 # 必要なパッケージを、まだないものだけ入れる。
 #   setup.sh        作る、動かす、確かめるのに必要なもの
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
+#   setup.sh docs   スライドと手引きを作り、確かめるものも
+#   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
 #   setup.sh list   入れずに、名前だけを表示する
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
@@ -42,6 +44,17 @@ gcc-aarch64-linux-gnu           # arm64 でもコンパイルできるか調べ�
 libc6-dev-arm64-cross
 '
 
+run_docs='
+python3                         # 手引きのコマンドを、本物の端末に打つ
+gnuplot-nox                     # CPU の実験のグラフ
+'
+docs='
+chromium                        # スライドを PDF にする、調べる
+fonts-noto-cjk                  # 図とスライドの日本語
+poppler-utils                   # PDF のページを数える
+asciinema                       # README の端末の絵
+'
+
 fail() {
     echo "setup.sh: $1" >&2
     echo "  ヒント: $2" >&2
@@ -73,11 +86,18 @@ apt_get() {
 case ${1-} in
 '') wanted=$(names "$base") ;;
 dev) wanted=$(names "$base $dev") ;;
+run-docs) wanted=$(names "$base $run_docs") ;;
+docs)
+    # Node.js は、Debian のものでなくてもよい。別のものがあれば、重ねて入れない
+    command -v node >/dev/null || docs="$docs nodejs"
+    command -v npm >/dev/null || docs="$docs npm"
+    wanted=$(names "$base $run_docs $docs")
+    ;;
 list)
     names "$base"
     exit
     ;;
-*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev|list]' ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev|docs|run-docs|list]' ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

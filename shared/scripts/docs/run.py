@@ -217,17 +217,7 @@ def leftovers(before):
                     for kind, what in extra.items() if what] + \
                 [f'missing at the end, {kind}: {" ".join(what)}'
                  for kind, what in gone.items() if what]
-        reap()
         time.sleep(0.05)
-
-
-def reap():
-    """PID 1 なので、親のいなくなった子を引き取る。"""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 def run_document(document, step, limit):

@@ -49,6 +49,7 @@ make_network() {
         sleep 0.01
     done
     ip link set eth0-far netns "$!"
+    nsenter --net="/proc/$!/ns/net" ip link set eth0-far up
 }
 
 # 端末の番号が 0 から始まるようにする
@@ -88,7 +89,8 @@ inside() {
     mount -t tmpfs -o mode=1777 tmpfs /tmp
     shift
     cd /home/attendee/workshop
-    exec "$@"
+    # exec しない。PID 1 の bash は、親のいなくなったプロセスを引き取って回収する
+    "$@"
 }
 
 case ${1-} in

@@ -18,7 +18,8 @@ SETTLE = 0.02                     # プロンプトのあと、これだけ静�
 
 
 def clean(raw):
-    text = ESCAPES.sub('', raw).replace('\r\n', '\n')
+    # sudo の端末を通ると、改行が \r\r\n になることがある
+    text = re.sub(r'\r+\n', '\n', ESCAPES.sub('', raw))
     return '\n'.join(line.rsplit('\r', 1)[-1] for line in text.split('\n'))
 
 
@@ -79,7 +80,7 @@ class Terminal:
         """今までに出た行。打った行の反響と、終わりのプロンプトを除く。"""
         text = clean(self.raw)
         if echo and text.startswith(echo):
-            text = text[len(echo):].lstrip('\n') if '\n' in text else ''
+            text = text[len(echo):].partition('\n')[2]
         if self.prompt is not None:
             text = text[:len(text) - len(self.prompt)]
         lines = text.split('\n')
