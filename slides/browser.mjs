@@ -1,0 +1,32 @@
+// Debian の chromium を、よそに何も聞きに行かないようにして使う
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+// CHROMIUM か、PATH にある chromium
+export function chromiumPath() {
+    const places = process.env.CHROMIUM ? [process.env.CHROMIUM]
+        : (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir, 'chromium'));
+    for (const place of places) {
+        try {
+            accessSync(place, constants.X_OK);
+            return place;
+        } catch {
+            // 次を探す
+        }
+    }
+    throw new Error('chromium not found\n  ヒント: make setup-docs か、CHROMIUM=パス を指定してください');
+}
+
+export const launch = () => chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
+
+// いま見えているスライドを切り替える。切り替わるまで待つ
+export async function show(page, number) {
+    await page.evaluate((n) => { location.hash = `#${n}`; }, number);
+    await page.waitForFunction((n) =>
+        document.querySelectorAll('svg.bespoke-marp-slide')[n - 1]
+            ?.classList.contains('bespoke-marp-active'), number);
+}
