@@ -173,6 +173,7 @@ hook_mke2fs() {
 }
 
 # 本物の setup.sh をここで実行する。失敗しても像は作る（遅くなるだけ）。
+# 手引きのコマンドを動かすものも、一緒に取り寄せておく。
 # 失敗そのものは、あとで仮想マシンの中で同じ命令を打つ試験が見つける。
 hook_setup() {
     local log=$work/setup.log
@@ -182,7 +183,7 @@ hook_setup() {
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
     if ! (cd / && chroot "$root" sh -c 'cd /tmp/repo &&
-        DEBIAN_FRONTEND=noninteractive sh shared/scripts/setup.sh') \
+        DEBIAN_FRONTEND=noninteractive sh shared/scripts/setup.sh run-docs') \
         >"$log" 2>&1 </dev/null; then
         echo failed >"$work/setup.failed"
     fi

@@ -17,8 +17,9 @@ v1_points() {
 }
 
 outside() {
-    local name=$1 point file
+    local name=$1 point file cgroup=
     for point in $(v1_points); do
+        cgroup=--cgroup
         mkdir "$point/$name"
         for file in cpuset.mems cpuset.cpus; do
             [[ ! -e $point/$file ]] || cat "$point/$file" >"$point/$name/$file"
@@ -26,8 +27,8 @@ outside() {
         echo 0 >"$point/$name/cgroup.procs"
     done
     shift
-    exec unshare --fork --kill-child --pid --uts --ipc --net --mount --mount-proc \
-        --cgroup "${BASH_SOURCE[0]}" inside "$name" "$@"
+    exec unshare --fork --kill-child --pid --uts --ipc --net --mount --mount-proc $cgroup \
+        "${BASH_SOURCE[0]}" inside "$name" "$@"
 }
 
 # 自分の cgroup を、階層の一番上に見せる

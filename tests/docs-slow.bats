@@ -1,0 +1,177 @@
+# run-docs.py: 文書に書いたことと違えば、必ず失敗するか。小さな文書を本当に動かす
+load helpers
+
+setup() {
+    requires root userns net python3
+    REPO=$BATS_TEST_TMPDIR/repo
+    mkdir -p "$REPO/steps" "$REPO/slides" "$REPO/tests" "$REPO/shared"
+    cp -a "$TOP/GNUmakefile" "$REPO"
+    cp -a "$TOP"/shared/{*.[ch],scripts} "$REPO/shared"
+    cp -a "$TOP/tests/attendee.bash" "$REPO/tests"
+    cp -a "$TOP/steps/04-uts-hostname" "$REPO/steps"
+    rm -f "$REPO/steps/04-uts-hostname/README.ja.md"
+    cp "$TOP/step04" "$REPO"
+    mkdir "$REPO/build" && cp -a "$TOP"/build/*.[od] "$REPO/build"
+    GUIDE=$REPO/steps/04-uts-hostname/README.ja.md
+}
+
+# 標準入力を文書として動かす: docs [OPTION...]
+docs() {
+    cat >"$GUIDE"
+    "$REPO/shared/scripts/run-docs.py" "$@" 04
+}
+
+@test "a block that shows what the terminal shows passes, in two terminals" {
+    run -0 docs <<'END'
+<!-- vary: debian 4711 -->
+```console
+$ make step04
+  CC   build/step04.o
+  LINK step04
+$ sudo ./step04 run
+step04: ホストから見たコンテナの PID は 4711 です
+# uname -n
+container
+```
+```console 2
+$ uname -n
+debian
+$ ps -o pid=,args= -p 4711
+4711 /bin/sh
+```
+```console 1 running
+# sleep 1000
+```
+```console 1
+^C
+# exit
+$ echo $?
+130
+```
+END
+    [[ $output == *'4 passed, 0 failed, 0 skipped' ]]
+}
+
+@test "a wrong number fails, and both lines are shown" {
+    run -1 docs <<'END'
+```console
+$ echo 41 files
+42 files
+```
+END
+    [[ $output == *'document: 42 files'*'terminal: 41 files'* ]]
+}
+
+@test "equal tokens must be equal values" {
+    run -1 docs <<'END'
+<!-- vary: 4711 -->
+```console
+$ echo 1
+4711
+$ echo 2
+4711
+```
+END
+    [[ $output == *'1 commands'* || $output == *'terminal: 2'* ]]
+}
+
+@test "different tokens must be different values" {
+    run -1 docs <<'END'
+<!-- vary: 4711 4712 -->
+```console
+$ echo 1
+4711
+$ echo 1
+4712
+```
+END
+    [[ $output == *'document: 4712'*'terminal: 1'* ]]
+}
+
+@test "a value outside its tolerance fails, one inside passes" {
+    run -0 docs <<<$'<!-- near: 1.00 20% -->\n```console\n$ echo took 1.15 s\ntook 1.00 s\n```'
+    run -1 docs <<<$'<!-- near: 1.00 20% -->\n```console\n$ echo took 1.25 s\ntook 1.00 s\n```'
+}
+
+@test "a line too many and a line too few fail; … stands for any lines" {
+    run -1 docs <<<$'```console\n$ seq 2\n1\n```'
+    run -1 docs <<<$'```console\n$ seq 2\n1\n2\n3\n```'
+    run -0 docs <<<$'```console\n$ seq 9\n1\n…\n9\n```'
+}
+
+@test "another prompt than the written one fails" {
+    run -1 docs <<<$'```console\n# id -u\n0\n```'
+    [[ $output == *"the prompt is '\$ ', not '# '"* ]]
+}
+
+@test "a process, a link, a network namespace or a cgroup left behind fails" {
+    run -1 docs <<<$'```console\n$ setsid -f sleep 1000\n```'
+    [[ $output == *'left behind, processes: '*sleep* ]]
+    run -1 docs <<<$'```console\n$ sudo ip link add left type veth peer name over\n```'
+    [[ $output == *'left behind, network links: left over'* ]]
+    run -1 docs <<<$'```console\n$ sudo ip netns add left\n```'
+    [[ $output == *'left behind, network namespaces: left'* ]]
+    run -1 docs <<<$'```console\n$ sudo mkdir "$(ls -d /sys/fs/cgroup/{memory,.} 2>/dev/null | head -n 1)/left"\n```'
+    [[ $output == *'left behind, cgroups: '*left* ]]
+    rmdir /sys/fs/cgroup/left 2>/dev/null || true
+}
+
+@test "a skipped block needs a reason and is counted" {
+    run -0 docs <<<$'```console skip="needs Docker"\n$ docker run debian\n```\n```console\n$ true\n```'
+    [[ $output == *'needs Docker'*'1 passed, 0 failed, 1 skipped' ]]
+    run ! docs <<<$'```console skip\n$ true\n```'
+}
+
+@test "a block for the other cgroup version is counted as skipped" {
+    local other=2
+    ! grep -q ' cgroup2 .*' <(grep -w cpu /proc/self/cgroup || echo ' cgroup2 ') || other=1
+    run -0 docs <<<$'```console if=cgroup'$other$'\n$ false\nnever seen\n```\n```console\n$ true\n```'
+    [[ $output == *"needs cgroup v$other"*'1 skipped' ]]
+}
+
+# 「この 1 行を消すと」を動かす。引数は「見出し|差分|症状 (改行は @)」
+# shellcheck disable=SC2016 # ` は Markdown の囲み
+ablate() {
+    local line title
+    for line in "$@"; do
+        title=${line%%|*}
+        printf '### %s\n<!-- ablate -->\n```diff\n%s\n```\n```console\n%s\n```\n' \
+            "$title" "$(cut -d'|' -f2 <<<"$line")" "$(cut -d'|' -f3 <<<"$line" | sed 's/@/\n/g')"
+    done | docs --ablations
+}
+
+@test "each ablation is built and shows its symptom; fewer than three fail" {
+    run -1 ablate "no name|-    set_hostname();|\$ sudo ./step04 run uname -n@…@debian"
+    [[ $output == *'04  ok     set_hostname();'*'1 ablations, at least 3 are needed'* ]]
+    run -0 ablate "no name|-    set_hostname();|\$ sudo ./step04 run uname -n@…@debian" \
+        "no copy|-    set_hostname();|\$ sudo ./step04 run hostname@…@debian" \
+        "no root|-    become_root();|\$ sudo ./step04 run id -u@…@65534"
+    [[ $output == *'3 passed, 0 failed, 0 skipped' ]]
+}
+
+@test "an ablation fails when the whole program shows the same" {
+    run -1 ablate "no name|-    set_hostname();|\$ sudo ./step04 run true@…"
+    [[ $output == *'the program with the line shows the same: it proves nothing'* ]]
+}
+
+@test "an ablation fails when its line is not there, or stands twice" {
+    run -1 ablate "gone|-    set_host_name();|\$ true"
+    [[ $output == *'the deleted lines stand 0 times in the file, not once'* ]]
+    run -1 ablate 'twice|-    int status;|$ true' 'twice|-        die("pipe2");|$ true'
+    [[ $output == *'the deleted lines stand 2 times in the file, not once'* ]]
+}
+
+@test "--update writes what was really shown, and keeps the varying values" {
+    run docs --update <<'END'
+<!-- vary: debian -->
+```console
+$ uname -n
+debian
+$ echo "$(uname -n) has 42 files"
+wrong
+```
+END
+    run -0 sed -n '6p' "$GUIDE"
+    [ "$output" = 'debian has 42 files' ]
+    run -0 "$REPO/shared/scripts/run-docs.py" 04
+}
