@@ -21,6 +21,7 @@ iproute2 netcat-openbsd         # ip, nc
 iputils-ping                    # ping
 psmisc util-linux               # pstree, lsns, nsenter, unshare
 libcap2-bin libcap-ng-utils     # capsh, pscap
+nftables uidmap                 # 発展課題の答え: NAT、newuidmap
 '
 
 dev='
@@ -30,7 +31,7 @@ shellcheck shfmt                # シェルスクリプトの静的解析、書�
 hyperfine gnuplot-nox           # 計測、グラフ
 fonts-noto-cjk                  # グラフの日本語
 bubblewrap runc crun            # 計測で比べる相手
-podman uidmap                   # コンテナイメージの書き出し
+podman                          # コンテナイメージの書き出し
 mmdebstrap debootstrap          # Debian の rootfs
 debian-archive-keyring          # Ubuntu で Debian の署名を調べる
 tmux                            # 端末を使うテスト
@@ -47,12 +48,13 @@ libc6-dev-arm64-cross
 run_docs='
 python3                         # 手引きのコマンドを、本物の端末に打つ
 gnuplot-nox                     # CPU の実験のグラフ
+runc                            # 同じコンテナを runc で動かす
 '
 docs='
 chromium                        # スライドを PDF にする、調べる
 fonts-noto-cjk                  # 図とスライドの日本語
 poppler-utils                   # PDF のページを数える
-asciinema                       # README の端末の絵
+asciinema tmux                  # README の端末の絵
 '
 
 fail() {

@@ -15,6 +15,9 @@ ROWS, COLUMNS = 30, 100
 ESCAPES = re.compile(r'\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>()][0B]?|\x07')
 AT_PROMPT = re.compile(r'(?:^|\n)((?:[~/]\S* )?[$#>] )$')
 SETTLE = 0.02                     # プロンプトのあと、これだけ静かなら終わり [s]
+# 動き続けるコマンドは、これだけプロセスの増減がなければ、動き出したとみなす [s]。
+# ソフトウェアで動く仮想マシン (VM=1) は、10 倍ほど遅い
+STEADY = 0.2 * (10 if os.environ.get('VM') else 1)
 
 
 def clean(raw):
@@ -101,7 +104,7 @@ class Terminal:
             now = processes()
             if now != seen or self.read(0.02):
                 seen, since = now, time.monotonic()
-            return seen - before and time.monotonic() - since > self.limit / 150
+            return seen - before and time.monotonic() - since > STEADY
         self.wait(settled)
 
     def close(self):
