@@ -7,7 +7,7 @@ work = real(word(line, 4))
 cpus = real(word(line, 7))
 terminal = ARGC > 1
 if (terminal) {
-    set terminal svg size 960,540 dynamic noenhanced background "white" font "Noto Sans CJK JP,16"
+    set terminal svg size 1160,560 dynamic noenhanced background "white" font "Noto Sans CJK JP,18"
     set output ARG2
 } else {
     set terminal dumb 90 24 noenhanced
@@ -28,8 +28,8 @@ set xtics (0.1, 0.2, 0.5, 1, 2, 4)
 set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 set xrange [0.08:(cpus < 4 ? (cpus < 2 ? 1.4 : 2.8) : 5.6)]
 stats file using 4 every ::1 name "seconds" nooutput
-set yrange [min(seconds_min, work) * 0.6:seconds_max * 1.8]
-set key outside above center maxrows 2
+set yrange [min(seconds_min, work) * 0.5:seconds_max * 1.8]
+set key inside top right vertical maxrows 4 samplen 2
 # 上限まで使い続けたときの時間。スレッドの数と CPU の数より多くは使えない
 expected(threads, quota) = threads * work / min(quota, min(threads, cpus))
 measured(threads) = column(2) == threads ? column(4) : NaN
@@ -40,9 +40,8 @@ if (terminal) {
          for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points ls i \
              title sprintf("測った時間 (%d スレッド)", threads(i)), \
          for [i = 1:2] file using 1:(measured(threads(i))):(sprintf("%.2f", column(4))) every ::1 \
-             with labels offset -2.4,-0.9 font ",14" notitle
+             with labels offset -2.2,-0.9 notitle
 } else {
-    set key inside top right vertical maxrows 4
     plot for [i = 1:2] expected(threads(i), x) with lines notitle, \
          for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points \
              title sprintf("%d threads", threads(i))

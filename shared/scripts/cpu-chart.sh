@@ -39,7 +39,7 @@ expect() {
 }
 
 measure() {
-    ./step09 run --no-veth --cpus "$1" /demo/cpuburn "$2" "$scale" |
+    ./step09 run --no-veth --cpus "$1" /demo/cpuburn "$2" "$scale" </dev/null |
         sed -n 's/^total: \(.*\) s$/\1/p'
 }
 

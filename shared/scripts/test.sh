@@ -83,6 +83,8 @@ plan_negative() {
         echo "$n $n $before $TOP/tests/$n-*.bats"
         before=$bin_dir/step$n
     done
+    # 発展課題の答えのかわりに、答えのないプログラムで
+    echo "solutions 09 $bin_dir/step09 $TOP/tests/solutions.bats"
 }
 
 # SUITE は、拡張子のない名前 (rootfs) か、ステップの番号 (05)

@@ -1,0 +1,183 @@
+/*
+ * 中の 1 番からも、/etc/subuid の範囲に対応づける (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/03-uid-range run
+ * 見る:   中で touch f; chown 1:1 f。外の ls -ln では、範囲の初めの番号
+ */
+#define _GNU_SOURCE
+#include "../../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* die() の仲間。子がいれば、門が閉じたのを見て自分で終わる */
+static _Noreturn void fail(const char *message, const char *hint)
+{
+    dprintf(STDERR_FILENO, "%s: %s\n  ヒント: %s\n",
+            program_invocation_short_name, message, hint);
+    exit(EXIT_SETUP);
+}
+
+/* 管理者が、その人に貸した id の範囲 */
+struct range {
+    unsigned first, count;
+};
+
+/* file から、その人の行を探す。「名前か uid:初めの id:個数」。subuid(5) */
+static struct range find_range(const char *file)
+{
+    struct passwd entry, *user = NULL;
+    char buffer[4096], line[256], owner[128], message[256], hint[256];
+    struct range range = {0, 0};
+    FILE *ranges = fopen(file, "re");
+
+    errno = getpwuid_r(invoking_uid(), &entry, buffer, sizeof(buffer), &user);
+    if (errno != 0)
+        die("getpwuid_r %u", invoking_uid());
+    const char *id = path_of("%u", invoking_uid());
+    const char *name = user == NULL ? id : user->pw_name;
+    while (ranges != NULL && fgets(line, sizeof(line), ranges) != NULL)
+        if (sscanf(line, "%127[^:]:%u:%u", owner, &range.first, &range.count) ==
+                3 &&
+            (strcmp(owner, name) == 0 || strcmp(owner, id) == 0)) {
+            fclose(ranges);
+            return range;
+        }
+    snprintf(message, sizeof(message), "%s: no range for %s", file, name);
+    snprintf(hint, sizeof(hint),
+             "sudo usermod --add-subuids 100000-165535"
+             " --add-subgids 100000-165535 %s",
+             name);
+    fail(message, hint);
+}
+
+/* 一般ユーザーが自分で書けるのは、自分の id だけの 1 行。2 行目は、貸してあるこ
+ * とを確かめて書いてくれる、setuid のプログラムに頼む。newuidmap(1) */
+static void ask_helper(const char *helper, pid_t pid, unsigned id,
+                       struct range range)
+{
+    char command[256];
+    int status;
+
+    snprintf(command, sizeof(command), "exec %s %d 0 %u 1 1 %u %u", helper, pid,
+             id, range.first, range.count);
+    char *argv[] = {"sh", "-c", command, NULL};
+    errno = posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ);
+    if (errno != 0)
+        die("posix_spawn /bin/sh");
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    if (status != 0)
+        fail(path_of("%s failed", helper),
+             "なければ、sudo apt-get install uidmap で入れてください");
+}
+
+/* 「中の id、外の id、個数」の行を、1 回の write(2) で書く。中の 0 は動かした人
+ * で、1 からは貸してある範囲。setgroups は禁じなくてよい。あれは、一般ユーザー
+ * が、自分を外すためのグループを抜けないようにするもの。ここで gid_map を書くの
+ * は、もともとグループを変えられる root か、管理者の書いた /etc/subgid を確かめ
+ * た newgidmap になる。user_namespaces(7) */
+static void write_id_maps(pid_t pid, struct range uids, struct range gids)
+{
+    if (geteuid() != 0) {
+        ask_helper("newuidmap", pid, invoking_uid(), uids);
+        ask_helper("newgidmap", pid, invoking_gid(), gids);
+        return;
+    }
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n1 %u %u\n",
+               invoking_uid(), uids.first, uids.count);
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n1 %u %u\n",
+               invoking_gid(), gids.first, gids.count);
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    drop_groups(); /* 対応づけが済めば、一般ユーザーも捨てられる */
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+
+    prepare_exec(opt->command, pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt = parse_options(argc, argv, 0);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+    struct range uids = find_range("/etc/subuid");
+    struct range gids = find_range("/etc/subgid");
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid, uids, gids);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

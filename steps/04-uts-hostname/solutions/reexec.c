@@ -1,0 +1,185 @@
+/*
+ * 途中で自分自身を exec し直す。Go のコンテナと同じ流れ (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/04-reexec run
+ * 見る:   sudo strace -f -e trace=execve build/solutions/04-reexec run true
+ */
+#define _GNU_SOURCE
+#include "../../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
+ * い。sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* exec_init() が渡した fd の番号を読む。人が手で init と打ったなら、ここはまだ
+ * ホストの名前空間なので、断る。続けると、ホストの名前が変わってしまう */
+static int report_pipe(const char *text)
+{
+    struct stat file;
+    int fd = atoi(text);
+
+    if (fd <= 2 || fstat(fd, &file) == -1 || !S_ISFIFO(file.st_mode))
+        usage_error("unknown command: init");
+    return fd;
+}
+
+/* 子の後半。exec し直したので、main() から始まった新しいプログラムになってい
+ * る。前半の変数は何も残らない。残るのは、引数と、開いたままの fd と、カーネル
+ * が覚えているもの (名前空間、uid、PR_SET_PDEATHSIG など) だけ */
+static _Noreturn void init(char *argv[])
+{
+    struct pipes pipes = {.report = {-1, report_pipe(argv[2])}};
+    char **command = argv + 3;
+
+    /* コマンドの exec では、今度こそ閉じる。fcntl(2) の FD_CLOEXEC */
+    if (fcntl(pipes.report[1], F_SETFD, FD_CLOEXEC) == -1)
+        die("fcntl F_SETFD");
+    set_hostname();
+
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(command[0], command);
+    report_exec_failure(&pipes, command[0]);
+}
+
+/* 隠しコマンド init として、自分自身を実行し直す。/proc/self/exe は、パスが見え
+ * なくなっても自分のファイルを指す。proc(5)
+ *
+ * C では、子はそのまま先へ進めばよい。Go のプログラムは、main() の前からいくつ
+ * ものスレッドで動いている。clone した子に写るのは 1 つだけで、残りのスレッドの
+ * 助けが要る Go のコードは動かせない。exec すれば、初めからやり直せる。
+ *
+ * 代わりに、ホストのファイルへの口が 1 つ増える。CVE-2019-5736 では、コンテナの
+ * プロセスが /proc/PID/exe をたどり、ホストの runc を書き換えた。ここでも防いで
+ * いない。動いているあいだは書けない (ETXTBSY) が、終わるのを待てばよい。書くの
+ * は、ホストから見ればあなたなので、あなたが作ったこのファイルにも書ける。runc
+ * は、封をした写しから自分を実行し直して、これを防ぐ。memfd_create(2) */
+static _Noreturn void exec_init(char **command, const struct pipes *pipes)
+{
+    char fd[16];
+    size_t count = 0;
+
+    while (command[count] != NULL)
+        count++;
+    char **argv = calloc(count + 4, sizeof(*argv)); /* 終わりは NULL */
+    if (argv == NULL)
+        die("calloc");
+    snprintf(fd, sizeof(fd), "%d", pipes->report[1]);
+    argv[0] = program_invocation_name;
+    argv[1] = "init";
+    argv[2] = fd;
+    memcpy(argv + 3, command, count * sizeof(*argv));
+    if (fcntl(pipes->report[1], F_SETFD, 0) == -1) /* exec のあとも使う */
+        die("fcntl F_SETFD");
+    execv("/proc/self/exe", argv);
+    die("execve /proc/self/exe");
+}
+
+/* 子の前半。Go なら、ここまでは標準ライブラリーがしてくれる (SysProcAttr の
+ * Cloneflags, UidMappings, Credential など) */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+
+    prepare_exec(opt->command, pipes);
+    exec_init(opt->command, pipes);
+}
+
+int main(int argc, char *argv[])
+{
+    if (argc > 3 && strcmp(argv[1], "init") == 0)
+        init(argv);
+    struct options opt = parse_options(argc, argv, 0);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

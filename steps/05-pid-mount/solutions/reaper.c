@@ -1,0 +1,205 @@
+/*
+ * PID 1 を、孤児を引き取る小さな init にする (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/05-reaper run
+ * 見る:   中の ps で、PID 1 は 05-reaper、シェルは PID 2
+ */
+#define _GNU_SOURCE
+#include "../../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
+ * い。sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
+ * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+static void make_mounts_private(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+        die("mount /");
+}
+
+/* /proc は、マウントしたときの PID 名前空間を映す。だから ps のために、自分のも
+ * のを重ねる。フラグは、ホストの /proc と同じかより厳しくする。proc(5) */
+static void mount_proc(void)
+{
+    mount_dir("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+static pid_t command_pid; /* PID 1 から見た、コマンドの PID */
+
+/* コマンドは PID 1 でないので、シグナルの既定の動作もそのまま起きる。端末が同じ
+ * グループのコマンドにも送ったもの (SI_KERNEL) は、2 度は渡さない */
+static void pass_signal(int signal, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (info->si_code != SI_KERNEL || getpgid(command_pid) != getpgrp())
+        kill(command_pid, signal);
+}
+
+/* ランチャーは、PID 1 が受け取るシグナルなら、そのまま渡してくる。受け取らない
+ * TSTP などでは、PID 1 ごと止める。その前後に STOP と CONT を送って PID 1 を調
+ * べるので、CONT は渡してはならない。Ctrl-Z で止まったコマンドが動き出してしま
+ * う。sigaction(2) */
+static void catch_signals(void)
+{
+    static const int signals[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
+    };
+    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART};
+    sigset_t none;
+
+    action.sa_sigaction = pass_signal;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (sigaction(signals[i], &action, NULL) == -1)
+            die("sigaction %d", signals[i]);
+    sigemptyset(&none); /* 届いていたシグナルは、ここで受け取る */
+    if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
+        die("sigprocmask");
+}
+
+/* 親が先に終わった孤児は、PID 1 の子になる。誰かが wait するまで、終わってもゾ
+ * ンビとして残るので、すべての子を待つ。コマンドが終わったら、その終了ステータ
+ * スで終わる。残ったプロセスは、名前空間と一緒にカーネルが片付ける。
+ * pid_namespaces(7) */
+static _Noreturn void reap(void)
+{
+    int status;
+
+    for (;;) {
+        pid_t pid = waitpid(-1, &status, 0);
+        if (pid == -1)
+            die("waitpid -1");
+        if (pid != command_pid)
+            continue;
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+}
+
+/* ここで 2 つに分かれる。PID 1 は残り、コマンドになる PID 2 だけが戻る */
+static void fork_command(const struct pipes *pipes)
+{
+    command_pid = fork();
+    if (command_pid == -1)
+        die("fork");
+    if (command_pid == 0)
+        return;
+    /* 親は、書き込み側がすべて閉じたことで、exec の成功を知る */
+    close(pipes->report[1]);
+    catch_signals();
+    reap();
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+    make_mounts_private();
+    mount_proc();
+    fork_command(pipes);
+
+    prepare_exec(opt->command, pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt = parse_options(argc, argv, 0);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

@@ -1,0 +1,257 @@
+/*
+ * rootfs を読み取り専用の層にし、変更はメモリーに書く (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/07-overlay run
+ * 見る:   中で rm -r /demo; touch /note。外の ls rootfs/fs は変わらない
+ */
+#define _GNU_SOURCE
+#include "../../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
+ * い。sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
+ * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+static void make_mounts_private(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+        die("mount /");
+}
+
+/* 下の層は rootfs、上の層は tmpfs。読むときは上から順に探し、書くときは、下のも
+ * のを上に写してから書く。消したものは、上に印が残る。tmpfs はこの名前空間のも
+ * のなので、変更はコンテナと一緒に消え、1 つの rootfs をいくつものコンテナで使
+ * える。docker run も同じようにして、イメージに書かずに済ませる。
+ *
+ * ユーザー名前空間の中では Linux 5.11 から。印を付ける場所 (拡張属性) は、
+ * CAP_SYS_ADMIN が要る trusted. でなく、user. にする (userxattr)。tmpfs に
+ * user. が付くのは 6.6 からで、それより前は、消したディレクトリーを作り直せない
+ * ことがある。Documentation/filesystems/overlayfs.rst */
+static void mount_layers(const char *rootfs)
+{
+    int lower = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (lower == -1)
+        die("open %s", rootfs);
+    /* この名前空間の中では rootfs を覆ってよい。下の層は、開いてある */
+    if (mount("tmpfs", rootfs, "tmpfs", 0, "mode=755,size=64m") == -1)
+        die("mount %s", rootfs);
+    if (chdir(rootfs) == -1)
+        die("chdir %s", rootfs);
+    if (mkdir("upper", 0755) == -1 || mkdir("work", 0755) == -1 ||
+        mkdir("root", 0755) == -1)
+        die("mkdir upper, work, root");
+    const char *layers = path_of(
+        "lowerdir=/proc/self/fd/%d,upperdir=upper,"
+        "workdir=work,userxattr",
+        lower);
+    if (mount("overlay", "root", "overlay", 0, layers) == -1)
+        die("mount overlay");
+    close(lower);
+    if (chdir("root") == -1)
+        die("chdir root");
+}
+
+#define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
+ * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
+ * のあいだに dev をリンクに差し替えられる */
+static const struct {
+    const char *type, *target;
+    unsigned long flags;
+    const char *data;
+} mounts[] = {
+    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
+    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
+    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
+    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+};
+
+/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
+static void mount_file_systems(void)
+{
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        const char *target = mounts[i].target;
+        if (mkdir(target, 0755) == -1 && errno != EEXIST)
+            die("mkdir %s", target);
+        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
+                  mounts[i].data);
+        if (strcmp(target, "dev") == 0)
+            enter_mount(target, TMPFS_MAGIC);
+    }
+}
+
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
+ * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+static void bind_device(const char *device)
+{
+    const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd == -1)
+        die("open %s", target);
+    close(fd);
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1 ||
+        mount(NULL, target, NULL, lock | MS_NOEXEC, NULL) == -1)
+        die("mount %s", target);
+}
+
+static void make_link(const char *to, const char *path)
+{
+    if (symlink(to, path) == -1)
+        die("symlink %s", path);
+}
+
+static void populate_dev(void)
+{
+    bind_device("/dev/null");
+    bind_device("/dev/zero");
+    bind_device("/dev/full");
+    bind_device("/dev/random");
+    bind_device("/dev/urandom");
+    bind_device("/dev/tty");
+    make_link("pts/ptmx", "ptmx");
+    make_link("/proc/self/fd", "fd");
+    make_link("/proc/self/fd/0", "stdin");
+    make_link("/proc/self/fd/1", "stdout");
+    make_link("/proc/self/fd/2", "stderr");
+    if (chdir("..") == -1)
+        die("chdir ..");
+}
+
+/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+ * NOTES */
+static void switch_root(void)
+{
+    if (syscall(SYS_pivot_root, ".", ".") == -1)
+        die("pivot_root .");
+    if (umount2(".", MNT_DETACH) == -1)
+        die("umount2 .");
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+    make_mounts_private();
+    mount_layers(opt->rootfs);
+    mount_file_systems();
+    populate_dev();
+    switch_root();
+
+    prepare_exec(opt->command, pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt = parse_options(argc, argv, OPTION_ROOTFS);
+    struct pipes pipes;
+    int status;
+
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

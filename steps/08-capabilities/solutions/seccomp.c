@@ -1,0 +1,444 @@
+/*
+ * システムコールのいくつかを、どの力があっても断る (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/08-seccomp run
+ * 見る:   中の grep Seccomp: /proc/self/status と linux32 uname -m
+ */
+#define _GNU_SOURCE
+#include "../../../shared/ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
+ * い。sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
+ * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+static void make_mounts_private(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+        die("mount /");
+}
+
+/* pivot_root は、新しいルートがマウントポイントであることを求める。ただのディレ
+ * クトリーも、自分自身に重ねればそうなる。pivot_root(2) */
+static void bind_rootfs(const char *rootfs)
+{
+    if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) == -1)
+        die("mount %s", rootfs);
+    /* 重ねる前から開いていた場所でなく、重ねたほうに入り直す */
+    if (chdir(rootfs) == -1)
+        die("chdir %s", rootfs);
+}
+
+#define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
+ * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
+ * のあいだに dev をリンクに差し替えられる */
+static const struct {
+    const char *type, *target;
+    unsigned long flags;
+    const char *data;
+} mounts[] = {
+    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
+    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
+    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
+    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+};
+
+/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
+static void mount_file_systems(void)
+{
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        const char *target = mounts[i].target;
+        if (mkdir(target, 0755) == -1 && errno != EEXIST)
+            die("mkdir %s", target);
+        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
+                  mounts[i].data);
+        if (strcmp(target, "dev") == 0)
+            enter_mount(target, TMPFS_MAGIC);
+    }
+}
+
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
+ * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+static void bind_device(const char *device)
+{
+    const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd == -1)
+        die("open %s", target);
+    close(fd);
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1 ||
+        mount(NULL, target, NULL, lock | MS_NOEXEC, NULL) == -1)
+        die("mount %s", target);
+}
+
+static void make_link(const char *to, const char *path)
+{
+    if (symlink(to, path) == -1)
+        die("symlink %s", path);
+}
+
+static void populate_dev(void)
+{
+    bind_device("/dev/null");
+    bind_device("/dev/zero");
+    bind_device("/dev/full");
+    bind_device("/dev/random");
+    bind_device("/dev/urandom");
+    bind_device("/dev/tty");
+    make_link("pts/ptmx", "ptmx");
+    make_link("/proc/self/fd", "fd");
+    make_link("/proc/self/fd/0", "stdin");
+    make_link("/proc/self/fd/1", "stdout");
+    make_link("/proc/self/fd/2", "stderr");
+    if (chdir("..") == -1)
+        die("chdir ..");
+}
+
+/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+ * NOTES */
+static void switch_root(void)
+{
+    if (syscall(SYS_pivot_root, ".", ".") == -1)
+        die("pivot_root .");
+    if (umount2(".", MNT_DETACH) == -1)
+        die("umount2 .");
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空にす
+ * る。runc spec(8) の readonlyPaths と maskedPaths に、カーネルのデバッグ出力を
+ * 切り替える dynamic_debug を足した */
+static const struct {
+    const char *cover, *dir, *name; /* cover が NULL なら、自分自身 */
+} covers[] = {
+    {NULL, "/proc", "bus"},
+    {NULL, "/proc", "dynamic_debug"},
+    {NULL, "/proc", "fs"},
+    {NULL, "/proc", "irq"},
+    {NULL, "/proc", "sys"},
+    {NULL, "/proc", "sysrq-trigger"},
+    {"/dev/null", "/proc", "kcore"},
+    {"/dev/null", "/proc", "keys"},
+    {"/dev/null", "/proc", "latency_stats"},
+    {"/dev/null", "/proc", "sched_debug"},
+    {"/dev/null", "/proc", "timer_list"},
+    {"/dev/null", "/proc", "timer_stats"},
+    {"tmpfs", "/proc", "acpi"},
+    {"tmpfs", "/proc", "asound"},
+    {"tmpfs", "/proc", "scsi"},
+    {"tmpfs", "/sys", "devices/virtual/powercap"},
+    {"tmpfs", "/sys", "firmware"},
+};
+
+/* 重ねてから読み取り専用にする。MS_BIND なしの MS_REMOUNT は、重ねた 1 つでなく
+ * ファイルシステム全体を変える。ホストの /proc も巻き込まれる。mount(2) */
+static void cover_paths(void)
+{
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
+
+    for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
+        const char *dir = covers[i].dir, *name = covers[i].name;
+        const char *cover = covers[i].cover ? covers[i].cover : name;
+        unsigned long bind = strcmp(cover, "tmpfs") ? MS_BIND : 0;
+        /* MS_NODEV を付けると、/dev/null は開けなくなる */
+        bool device = *cover == '/';
+        unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
+
+        enter_mount(dir, dir[1] == 'p' ? PROC_SUPER_MAGIC : SYSFS_MAGIC);
+        if (access(name, F_OK) == -1) {
+            if (errno == ENOENT)
+                continue; /* カーネルの構成によっては、ない */
+            die("access %s/%s", dir, name);
+        }
+        if (mount(cover, name, "tmpfs", bind, NULL) == -1 ||
+            mount(NULL, name, NULL, lock | flags, NULL) == -1)
+            die("mount %s/%s", dir, name);
+    }
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵
+ * は、持っているだけで読める。空のものに替える。session-keyring(7) */
+static void leave_session_keyring(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
+        errno != ENOSYS)
+        die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
+}
+
+/* 残すケーパビリティー。既定は runc spec(8) と同じ 3 つ */
+static uint64_t capabilities_to_keep(const char *const *names)
+{
+    uint64_t keep = 1ULL << CAP_AUDIT_WRITE | 1ULL << CAP_KILL |
+                    1ULL << CAP_NET_BIND_SERVICE;
+    cap_value_t cap;
+
+    for (; *names != NULL; names++) {
+        if (cap_from_name(path_of("cap_%s", *names), &cap) == -1)
+            usage_error("--cap-add %s: no such capability", *names);
+        keep |= 1ULL << cap;
+    }
+    return keep;
+}
+
+/* uid 0 の exec は、バウンディングセットのものをすべて取り戻す。だから先にそれ
+ * を減らし (CAP_SETPCAP があるうちに)、残りの 4 つをあとで減らす。
+ * capabilities(7) */
+static void drop_capabilities(uint64_t keep)
+{
+    cap_t caps = cap_init(); /* 継承可能 (inheritable) なものは残さない */
+
+    for (cap_value_t cap = 0; cap < cap_max_bits(); cap++) {
+        if (keep >> cap & 1) {
+            cap_set_flag(caps, CAP_PERMITTED, 1, &cap, CAP_SET);
+            cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, CAP_SET);
+        } else if (cap_drop_bound(cap) == -1) {
+            die("cap_drop_bound %d", cap);
+        }
+    }
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
+        die("prctl PR_CAP_AMBIENT_CLEAR_ALL");
+    if (cap_set_proc(caps) == -1)
+        die("cap_set_proc");
+    cap_free(caps);
+}
+
+/* フィルターは、小さな命令の並び。カーネルがシステムコールのたびに上から実行
+ * し、RETURN の値に従う。読めるのは番号と引数だけで、ポインターの先は見えない。
+ * seccomp(2) */
+#define LOAD(field) \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(value) BPF_STMT(BPF_RET | BPF_K, value)
+#define FAIL(error)   RETURN(SECCOMP_RET_ERRNO | (error))
+
+/* 読んだ値が条件に合わなければ、次から skip 個の命令を飛ばす */
+#define IF_EQUAL(value, skip) \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
+#define IF_ANY_BIT(bits, skip) \
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, skip)
+#define GO(count) BPF_STMT(BPF_JMP | BPF_JA, count)
+
+#define DENY(name) IF_EQUAL(SYS_##name, 1), FAIL(EPERM)
+
+#if defined(__x86_64__)
+#define NATIVE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define NATIVE AUDIT_ARCH_AARCH64
+#endif
+#define OTHER_NUMBERS 0x40000000 /* x86-64 の x32。ほかの CPU では使わない */
+
+#define NEW_NAMESPACES \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
+     CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static struct sock_filter filter[] = {
+    /* 番号の意味は CPU によって違う。x86-64 では、i386 や x32 の番号でも呼べ
+     * て、下の比べ方をすり抜ける。だから先に、ほかの番号の呼び出しを終わらせ
+     * る */
+    LOAD(arch),
+    IF_EQUAL(NATIVE, 1),
+    GO(1),
+    RETURN(SECCOMP_RET_KILL_PROCESS),
+    LOAD(nr),
+    IF_ANY_BIT(OTHER_NUMBERS, 1),
+    RETURN(SECCOMP_RET_KILL_PROCESS),
+
+    /* ケーパビリティーの要るもの。--cap-add で残しても使えない、2 つ目の守り */
+    DENY(mount),
+    DENY(umount2),
+    DENY(move_mount),
+    DENY(pivot_root),
+    DENY(setns),
+    DENY(unshare),
+    /* 力がなくても使えて、カーネルの弱点がよく見つかるもの */
+    DENY(bpf),
+    DENY(io_uring_setup), /* これで頼んだ仕事は、フィルターを通らない */
+    DENY(perf_event_open),
+    DENY(personality), /* アドレスのランダム化を止められる */
+    DENY(ptrace),
+    DENY(userfaultfd),
+    /* 鍵束の一部は、名前空間で分かれていない。keyrings(7) */
+    DENY(add_key),
+    DENY(keyctl),
+    DENY(request_key),
+
+    /* 引数で決めるもの。clone3 のフラグはポインターの先なので、調べられない。な
+     * いことにすれば、C のライブラリーは clone を呼び直す */
+    IF_EQUAL(SYS_clone3, 1),
+    FAIL(ENOSYS),
+    IF_EQUAL(SYS_clone, 4),
+    LOAD(args[0]),
+    IF_ANY_BIT(NEW_NAMESPACES, 1),
+    FAIL(EPERM),
+    LOAD(nr),
+    /* ホストのシェルと同じ端末に、打たれたことになる文字を送れる。
+     * ioctl_tty(2) */
+    IF_EQUAL(SYS_ioctl, 3),
+    LOAD(args[1]),
+    IF_EQUAL(TIOCSTI, 1),
+    FAIL(EPERM),
+    RETURN(SECCOMP_RET_ALLOW),
+};
+
+/* 一度付けると外せず、子にも exec のあとにも続く。no_new_privs が先に要る。
+ * setuid のプログラムをだますのに使えるからだ。seccomp(2) */
+static void filter_system_calls(void)
+{
+    struct sock_fprog program = {
+        .len = sizeof(filter) / sizeof(filter[0]),
+        .filter = filter,
+    };
+
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == -1)
+        die("seccomp SECCOMP_SET_MODE_FILTER");
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+    make_mounts_private();
+    bind_rootfs(opt->rootfs);
+    mount_file_systems();
+    populate_dev();
+    switch_root();
+    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
+     * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
+    enter_mount("/proc", PROC_SUPER_MAGIC);
+    write_file("sys/user/max_user_namespaces", "0");
+    cover_paths();
+    leave_session_keyring();
+    drop_capabilities(opt->keep);
+    /* setuid のプログラムを exec しても、力は増えない。prctl(2) */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        die("prctl PR_SET_NO_NEW_PRIVS");
+    filter_system_calls();
+
+    prepare_exec(opt->command, pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    struct options opt =
+        parse_options(argc, argv, OPTION_ROOTFS | OPTION_CAP_ADD);
+    struct pipes pipes;
+    int status;
+
+    opt.keep = capabilities_to_keep(opt.cap_add);
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# いくつかのコンテナを、1 つのブリッジでつなぐ (発展課題の答え)
+#   bridge.sh up PID...   ブリッジを作り、PID のコンテナをつなぐ
+#   bridge.sh down        作ったものを消し、ホストを元に戻す
+# PID は、コンテナを始めたときに表示される、ホストから見た番号。コンテナは、別の端
+# 末で sudo ./step09 run --no-veth として始めておく。nft(8) のパッケージは nftables。
+#
+#     コンテナ 4711              コンテナ 4712
+#     eth0 10.64.0.2             eth0 10.64.0.3
+#          |  veth                    |  veth
+#     br-steps1 ------ br-steps ------ br-steps2
+#                      10.64.0.1
+#                          |  NAT
+#                  ホストの eth0 など
+#
+# 名前解決: ここまでで、外のアドレスへは届く。名前で届くには、コンテナの
+# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのまま写せるとは限らな
+# い。127.0.0.53 (systemd-resolved) はホストの lo のアドレスで、コンテナの lo には
+# 誰もいない。/run/systemd/resolve/resolv.conf にある、本当のサーバーを書く。docker
+# は、これを起動のたびにしている。
+#   sudo build/solutions/09-exec exec 4711 \
+#       sh -c 'echo nameserver 192.0.2.53 >/etc/resolv.conf'
+set -euo pipefail
+
+BRIDGE=br-steps
+TABLE=container_steps
+SUBNET=10.64.0 # 10.64.0.0/24
+MARK=container-steps-bridge
+FORWARD=/proc/sys/net/ipv4/ip_forward
+
+fail() {
+    echo "bridge.sh: $1" >&2
+    echo "  ヒント: $2" >&2
+    exit 1
+}
+
+# PID のネットワーク名前空間の中で、ホストのコマンドを動かす。nsenter(1)
+in_network_of() {
+    nsenter --target "$1" --net "${@:2}"
+}
+
+# --- 作る前に確かめる -----------------------------------------------------------
+check_container() {
+    [[ $1 =~ ^[1-9][0-9]*$ && -d /proc/$1 ]] ||
+        fail "no such process: '$1'" 'コンテナを始めたときに表示された PID を渡します'
+    [[ ! /proc/$1/ns/net -ef /proc/self/ns/net ]] ||
+        fail "process $1 is in the host's network" 'コンテナの PID を渡します'
+    ! in_network_of "$1" ip link show eth0 >/dev/null 2>&1 ||
+        fail "container $1 already has eth0" \
+            'ほかの PID を渡すか、bridge.sh down してから、もう一度つなぎます'
+}
+
+check_host() {
+    ! ip link show "$BRIDGE" >/dev/null 2>&1 ||
+        fail "$BRIDGE is already there" 'bridge.sh down で消してから、もう一度'
+    # 同じ範囲への経路があると、どちらに届くか分からない
+    [[ -z $(ip -4 route show root "$SUBNET.0/24" table all) ]] ||
+        fail "$SUBNET.0/24 is already in use" \
+            'ip route show table all で確かめ、bridge.sh の SUBNET を変えてください'
+}
+
+# --- つなぐ ---------------------------------------------------------------------
+# ブリッジは、ケーブルを何本も挿せるスイッチ。ホストも、アドレスを付ければ、そこにつ
+# ながった 1 台になる。元の ip_forward の値は、消えるときまで別名 (alias) に書いておく
+add_bridge() {
+    ip link add "$BRIDGE" type bridge
+    ip link set "$BRIDGE" alias "$MARK $(<"$FORWARD")"
+    ip addr add "$SUBNET.1/24" dev "$BRIDGE"
+    ip link set "$BRIDGE" up
+    echo "$BRIDGE $SUBNET.1/24"
+}
+
+# veth の片方の端をブリッジに挿し、もう片方をコンテナの eth0 にする。ほかのネットワー
+# クへのパケットは、ブリッジのアドレスに渡す (既定の経路)。veth(4)
+connect() {
+    local pid=$1 port=$BRIDGE$2 address=$SUBNET.$(($2 + 1))/24
+    ip link add "$port" type veth peer name eth0 netns "$pid"
+    ip link set "$port" master "$BRIDGE" up
+    in_network_of "$pid" ip addr add "$address" dev eth0
+    in_network_of "$pid" ip link set eth0 up
+    in_network_of "$pid" ip link set lo up
+    in_network_of "$pid" ip route replace default via "$SUBNET.1"
+    echo "$pid $address $port"
+}
+
+# 外から見れば、10.64.0.2 は知らないアドレスで、返事を送れない。ホストが自分のアドレ
+# スに書き換えて送り、返事を元に戻す (masquerade)。nft(8)
+# Docker のあるホストでは、Docker の規則が転送を断る。両方の向きを許せば通る
+#   sudo iptables -I DOCKER-USER -i br-steps -j ACCEPT
+#   sudo iptables -I DOCKER-USER -o br-steps -j ACCEPT
+add_nat() {
+    nft -f - <<END
+table ip $TABLE {
+    chain postrouting {
+        type nat hook postrouting priority srcnat
+        ip saddr $SUBNET.0/24 oifname != "$BRIDGE" masquerade
+    }
+}
+END
+    # ほかのネットワークあてのパケットを、捨てずに転送する。ip-sysctl.rst
+    echo 1 >"$FORWARD"
+}
+
+up() {
+    local pid number=0
+    (($#)) || fail 'missing PID' 'bridge.sh up PID...'
+    for pid; do
+        check_container "$pid"
+    done
+    check_host
+    trap down EXIT # 途中で失敗したら、消す
+    add_bridge
+    for pid; do
+        connect "$pid" $((++number))
+    done
+    add_nat
+    trap - EXIT
+}
+
+# --- 元に戻す -------------------------------------------------------------------
+# veth は、片方の端を消せば、もう片方も消える。コンテナが先に終わっていれば、もうな
+# い。目印のないものは、名前が同じでも他人のものなので、消さない
+down() {
+    local port value
+    value=$(ip -o link show "$BRIDGE" 2>/dev/null |
+        sed -nE "s/.*alias $MARK ([01]).*/\\1/p") || true
+    [[ -n $value ]] ||
+        fail "no $BRIDGE that was made here" 'ip link show type bridge で確かめてください'
+    nft delete table ip "$TABLE" 2>/dev/null || true
+    for port in $(ip -o link show master "$BRIDGE" | sed -E 's/^[0-9]+: ([^:@]+).*/\1/'); do
+        ip link delete "$port" 2>/dev/null || true
+    done
+    ip link delete "$BRIDGE"
+    echo "$value" >"$FORWARD"
+}
+
+[[ $(id -u) == 0 ]] || fail 'must be root' 'sudo を付けて実行してください'
+for tool in ip nft nsenter; do
+    command -v "$tool" >/dev/null ||
+        fail "$tool: command not found" 'sudo apt-get install iproute2 nftables util-linux'
+done
+case ${1-} in
+up) up "${@:2}" ;;
+down) down ;;
+*) fail "unknown command: '${1-}'" 'bridge.sh up PID... か、bridge.sh down' ;;
+esac

@@ -1,0 +1,672 @@
+/*
+ * 動いているコンテナに、あとから入る (発展課題の答え)
+ *
+ * 動かす: make solutions && sudo build/solutions/09-exec exec PID
+ * 見る:   中の ps に、もとの PID 1 も見える。PID は run のときの表示
+ */
+#define _GNU_SOURCE
+#include "../../../shared/cgroup.h"
+#include "../../../shared/ct.h"
+#include "../../../shared/netlink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <mntent.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOSTNAME "container"
+
+#define VETH_HOST  "veth-host"
+#define VETH_CHILD "veth-child"
+
+/* 何を分けるかは、フラグで 1 つずつ選ぶ。clone3(2), namespaces(7) */
+static uint64_t new_namespaces(void)
+{
+    uint64_t flags = 0;
+
+    flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
+    flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUTS; /* ホスト名 */
+    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
+    return flags;
+}
+
+/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
+ * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+static void drop_groups(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+}
+
+/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
+ * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
+ * (Linux 3.19 から)。user_namespaces(7) */
+static void write_id_maps(pid_t pid)
+{
+    write_file(path_of("/proc/%d/setgroups", pid), "deny");
+    write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
+    write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+}
+
+/* v2 では、上の cgroup が配ったコントローラーだけを、下で使える。Debian 13 で
+ * も、一番上は cpu を配っていない。cgroups(7) の subtree_control */
+static void enable_controller(const struct cgroup *group, const char *name)
+{
+    write_file(path_of("%s/cgroup.subtree_control", group->top), "+%s", name);
+    write_file(path_of("%s/cgroup.subtree_control", group->parent), "+%s",
+               name);
+}
+
+/* 周期 (100 ms) ごとに、全 CPU の合計で quota だけ動ける。0.2 なら 20 ms */
+static void limit_cpu(const struct cgroup *group, const struct options *opt)
+{
+    if (group->version == 2) {
+        cgroup_set(group, "cpu.max", "%lu %d", opt->cpu_quota, CPU_PERIOD);
+        return;
+    }
+    cgroup_set(group, "cpu.cfs_period_us", "%d", CPU_PERIOD);
+    cgroup_set(group, "cpu.cfs_quota_us", "%lu", opt->cpu_quota);
+}
+
+/* スワップも止める。そうしないと、あふれた分がディスクに逃げるだけで終わる。v1
+ * の memsw は、メモリーとスワップの合計 */
+static void limit_memory(const struct cgroup *group, const struct options *opt)
+{
+    if (group->version == 2) {
+        cgroup_set(group, "memory.max", "%llu", opt->memory);
+        cgroup_set(group, "memory.swap.max", "0");
+        return;
+    }
+    cgroup_set(group, "memory.limit_in_bytes", "%llu", opt->memory);
+    cgroup_set(group, "memory.memsw.limit_in_bytes", "%llu", opt->memory);
+}
+
+static void limit_pids(const struct cgroup *group, const struct options *opt)
+{
+    cgroup_set(group, "pids.max", "%lu", opt->pids);
+}
+
+/* v1 の新しい cpuset は空で、そのままではプロセスを入れられない。cpuset(7) */
+static void limit_cpuset(const struct cgroup *group, const struct options *opt)
+{
+    if (group->version == 1) {
+        cgroup_inherit(group, "cpuset.mems");
+        cgroup_inherit(group, "cpuset.cpus");
+    }
+    write_file(path_of("%s/cpuset.cpus", group->path), "%s", opt->cpuset);
+}
+
+static const struct {
+    const char *name;
+    void (*limit)(const struct cgroup *group, const struct options *opt);
+} controllers[] = {
+    {"cpu", limit_cpu},
+    {"memory", limit_memory},
+    {"pids", limit_pids},
+    {"cpuset", limit_cpuset},
+};
+
+static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
+
+static void create_cgroups(const struct options *opt)
+{
+    size_t count = opt->cpuset == NULL ? 3 : 4;
+
+    for (size_t i = 0; i < count; i++) {
+        struct cgroup *group = &groups[i];
+
+        cgroup_find(group, controllers[i].name);
+        if (group->version == 2)
+            enable_controller(group, controllers[i].name);
+        if (group->is_first && mkdir(group->path, CGROUP_MODE) == -1)
+            die("mkdir %s", group->path);
+        controllers[i].limit(group, opt);
+    }
+    cgroup_claim();
+}
+
+/* "0" は自分のこと。コマンドより先に入らないと、コマンドの作った子が外に残る。
+ * v1 では、自分だけを動かす tasks のほうが速い。cgroups(7) */
+static void join_cgroups(void)
+{
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        const struct cgroup *group = &groups[i];
+        const char *file = group->version == 2 ? "cgroup.procs" : "tasks";
+
+        if (group->is_first)
+            write_file(path_of("%s/%s", group->path, file), "0");
+    }
+}
+
+static struct {
+    struct mnl_socket *host, *inside;
+    char name[IFNAMSIZ];
+    unsigned index;
+} veth;
+
+/* 使われていない 10.0.N.0/24 を探す。同じアドレスでも 2 つ目の veth は作れてし
+ * まい、パケットは先にあったほうへ行く。名前のほうは重ならない。veth(4) */
+static uint32_t add_veth(pid_t pid)
+{
+    bool used[256] = {false};
+
+    if (routes_in_use(veth.host, used) == -1)
+        die("netlink route 10.0.0.0/16");
+    for (uint32_t n = 0; n < 256; n++) {
+        if (used[n])
+            continue;
+        snprintf(veth.name, sizeof(veth.name), n ? "%s%u" : "%s", VETH_HOST, n);
+        if (link_add_veth(veth.host, veth.name, VETH_CHILD, pid) == 0)
+            return 10 << 24 | n << 8;
+        if (errno != EEXIST)
+            die("netlink link %s", veth.name);
+    }
+    errno = EEXIST;
+    die("netlink route 10.0.0.0/16");
+}
+
+static void configure_link(struct mnl_socket *nl, const char *name,
+                           uint32_t address)
+{
+    if (addr_add(nl, name, address, 24) == -1)
+        die("netlink addr %s", name);
+    if (link_up(nl, name) == -1)
+        die("netlink up %s", name);
+}
+
+/* ホストと中を 1 本のケーブルでつなぐ。片方の端を中に入れるには、ホストの root
+ * の力が要る。だから子でなく親が作る。rtnetlink(7) */
+static void create_veth(pid_t pid)
+{
+    veth.host = netlink_open(0);
+    if (veth.host == NULL)
+        die("netlink socket");
+    veth.inside = netlink_open(pid);
+    if (veth.inside == NULL)
+        die("setns /proc/%d/ns/net", pid);
+    uint32_t subnet = add_veth(pid);
+    veth.index = if_nametoindex(veth.name);
+    configure_link(veth.host, veth.name, subnet + 1);
+    configure_link(veth.inside, VETH_CHILD, subnet + 2);
+    if (link_up(veth.inside, "lo") == -1)
+        die("netlink up lo");
+}
+
+/* 失敗したときも呼ばれる。名前空間は、つながるソケットがあるうちは消えない。
+ * veth は一緒に消えるが、片付くまでに数十ミリ秒かかることがある。ホストが元に戻
+ * るのを見届ける。atexit(3) */
+static void clean_up(void)
+{
+    netlink_close(veth.host);
+    netlink_close(veth.inside);
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        if (groups[i].version != 0)
+            cgroup_remove(&groups[i]);
+    link_wait_gone(veth.name, veth.index);
+}
+
+/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
+ * と、ケーパビリティーが消える。capabilities(7) */
+static void become_root(void)
+{
+    if (setresgid(0, 0, 0) == -1)
+        die("setresgid 0");
+    if (setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
+ * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
+ * い。sethostname(2) */
+static void set_hostname(void)
+{
+    if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
+        die("sethostname " HOSTNAME);
+}
+
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
+ * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+static void make_mounts_private(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+        die("mount /");
+}
+
+/* pivot_root は、新しいルートがマウントポイントであることを求める。ただのディレ
+ * クトリーも、自分自身に重ねればそうなる。pivot_root(2) */
+static void bind_rootfs(const char *rootfs)
+{
+    if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) == -1)
+        die("mount %s", rootfs);
+    /* 重ねる前から開いていた場所でなく、重ねたほうに入り直す */
+    if (chdir(rootfs) == -1)
+        die("chdir %s", rootfs);
+}
+
+#define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
+ * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
+ * のあいだに dev をリンクに差し替えられる */
+static const struct {
+    const char *type, *target;
+    unsigned long flags;
+    const char *data;
+} mounts[] = {
+    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
+    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
+    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
+    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
+    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
+    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
+};
+
+/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
+static void mount_file_systems(void)
+{
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        const char *target = mounts[i].target;
+        if (mkdir(target, 0755) == -1 && errno != EEXIST)
+            die("mkdir %s", target);
+        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
+                  mounts[i].data);
+        if (strcmp(target, "dev") == 0)
+            enter_mount(target, TMPFS_MAGIC);
+    }
+}
+
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
+ * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+static void bind_device(const char *device)
+{
+    const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd == -1)
+        die("open %s", target);
+    close(fd);
+    if (mount(device, target, NULL, MS_BIND, NULL) == -1 ||
+        mount(NULL, target, NULL, lock | MS_NOEXEC, NULL) == -1)
+        die("mount %s", target);
+}
+
+static void make_link(const char *to, const char *path)
+{
+    if (symlink(to, path) == -1)
+        die("symlink %s", path);
+}
+
+static void populate_dev(void)
+{
+    bind_device("/dev/null");
+    bind_device("/dev/zero");
+    bind_device("/dev/full");
+    bind_device("/dev/random");
+    bind_device("/dev/urandom");
+    bind_device("/dev/tty");
+    make_link("pts/ptmx", "ptmx");
+    make_link("/proc/self/fd", "fd");
+    make_link("/proc/self/fd/0", "stdin");
+    make_link("/proc/self/fd/1", "stdout");
+    make_link("/proc/self/fd/2", "stderr");
+    if (chdir("..") == -1)
+        die("chdir ..");
+}
+
+/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+ * NOTES */
+static void switch_root(void)
+{
+    if (syscall(SYS_pivot_root, ".", ".") == -1)
+        die("pivot_root .");
+    if (umount2(".", MNT_DETACH) == -1)
+        die("umount2 .");
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空にす
+ * る。runc spec(8) の readonlyPaths と maskedPaths に、カーネルのデバッグ出力を
+ * 切り替える dynamic_debug を足した */
+static const struct {
+    const char *cover, *dir, *name; /* cover が NULL なら、自分自身 */
+} covers[] = {
+    {NULL, "/proc", "bus"},
+    {NULL, "/proc", "dynamic_debug"},
+    {NULL, "/proc", "fs"},
+    {NULL, "/proc", "irq"},
+    {NULL, "/proc", "sys"},
+    {NULL, "/proc", "sysrq-trigger"},
+    {"/dev/null", "/proc", "kcore"},
+    {"/dev/null", "/proc", "keys"},
+    {"/dev/null", "/proc", "latency_stats"},
+    {"/dev/null", "/proc", "sched_debug"},
+    {"/dev/null", "/proc", "timer_list"},
+    {"/dev/null", "/proc", "timer_stats"},
+    {"tmpfs", "/proc", "acpi"},
+    {"tmpfs", "/proc", "asound"},
+    {"tmpfs", "/proc", "scsi"},
+    {"tmpfs", "/sys", "devices/virtual/powercap"},
+    {"tmpfs", "/sys", "firmware"},
+};
+
+/* 重ねてから読み取り専用にする。MS_BIND なしの MS_REMOUNT は、重ねた 1 つでなく
+ * ファイルシステム全体を変える。ホストの /proc も巻き込まれる。mount(2) */
+static void cover_paths(void)
+{
+    unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
+
+    for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
+        const char *dir = covers[i].dir, *name = covers[i].name;
+        const char *cover = covers[i].cover ? covers[i].cover : name;
+        unsigned long bind = strcmp(cover, "tmpfs") ? MS_BIND : 0;
+        /* MS_NODEV を付けると、/dev/null は開けなくなる */
+        bool device = *cover == '/';
+        unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
+
+        enter_mount(dir, dir[1] == 'p' ? PROC_SUPER_MAGIC : SYSFS_MAGIC);
+        if (access(name, F_OK) == -1) {
+            if (errno == ENOENT)
+                continue; /* カーネルの構成によっては、ない */
+            die("access %s/%s", dir, name);
+        }
+        if (mount(cover, name, "tmpfs", bind, NULL) == -1 ||
+            mount(NULL, name, NULL, lock | flags, NULL) == -1)
+            die("mount %s/%s", dir, name);
+    }
+    if (chdir("/") == -1)
+        die("chdir /");
+}
+
+/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵
+ * は、持っているだけで読める。空のものに替える。session-keyring(7) */
+static void leave_session_keyring(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
+        errno != ENOSYS)
+        die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
+}
+
+/* 残すケーパビリティー。既定は runc spec(8) と同じ 3 つ */
+static uint64_t capabilities_to_keep(const char *const *names)
+{
+    uint64_t keep = 1ULL << CAP_AUDIT_WRITE | 1ULL << CAP_KILL |
+                    1ULL << CAP_NET_BIND_SERVICE;
+    cap_value_t cap;
+
+    for (; *names != NULL; names++) {
+        if (cap_from_name(path_of("cap_%s", *names), &cap) == -1)
+            usage_error("--cap-add %s: no such capability", *names);
+        keep |= 1ULL << cap;
+    }
+    return keep;
+}
+
+/* uid 0 の exec は、バウンディングセットのものをすべて取り戻す。だから先にそれ
+ * を減らし (CAP_SETPCAP があるうちに)、残りの 4 つをあとで減らす。
+ * capabilities(7) */
+static void drop_capabilities(uint64_t keep)
+{
+    cap_t caps = cap_init(); /* 継承可能 (inheritable) なものは残さない */
+
+    for (cap_value_t cap = 0; cap < cap_max_bits(); cap++) {
+        if (keep >> cap & 1) {
+            cap_set_flag(caps, CAP_PERMITTED, 1, &cap, CAP_SET);
+            cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, CAP_SET);
+        } else if (cap_drop_bound(cap) == -1) {
+            die("cap_drop_bound %d", cap);
+        }
+    }
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
+        die("prctl PR_CAP_AMBIENT_CLEAR_ALL");
+    if (cap_set_proc(caps) == -1)
+        die("cap_set_proc");
+    cap_free(caps);
+}
+
+/* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
+static _Noreturn void child(const struct options *opt,
+                            const struct pipes *pipes)
+{
+    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    join_cgroups();
+    /* 今いる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
+    if (unshare(CLONE_NEWCGROUP) == -1)
+        die("unshare CLONE_NEWCGROUP");
+    become_root();
+    /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
+    die_with_parent(pipes);
+    set_hostname();
+    make_mounts_private();
+    bind_rootfs(opt->rootfs);
+    mount_file_systems();
+    populate_dev();
+    switch_root();
+    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
+     * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
+    enter_mount("/proc", PROC_SUPER_MAGIC);
+    write_file("sys/user/max_user_namespaces", "0");
+    cover_paths();
+    leave_session_keyring();
+    drop_capabilities(opt->keep);
+    /* setuid のプログラムを exec しても、力は増えない。prctl(2) */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        die("prctl PR_SET_NO_NEW_PRIVS");
+
+    prepare_exec(opt->command, pipes);
+    /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
+    execvp(opt->command[0], opt->command);
+    report_exec_failure(pipes, opt->command[0]);
+}
+
+static _Noreturn void fail(const char *message, const char *hint)
+{
+    dprintf(STDERR_FILENO, "%s: %s\n  ヒント: %s\n",
+            program_invocation_short_name, message, hint);
+    exit(EXIT_SETUP);
+}
+
+/* ファイルの番号が同じなら、同じ名前空間。namespaces(7) */
+static bool shares_user_namespace(pid_t pid)
+{
+    struct stat ours, theirs;
+
+    if (stat("/proc/self/ns/user", &ours) == -1)
+        die("stat /proc/self/ns/user");
+    if (stat(path_of("/proc/%d/ns/user", pid), &theirs) == -1)
+        die("stat /proc/%d/ns/user", pid);
+    return ours.st_ino == theirs.st_ino;
+}
+
+/* controllers の階層がマウントしてある場所。空なら v2 */
+static const char *find_mount(const char *controllers)
+{
+    const char *type = *controllers ? "cgroup" : "cgroup2";
+    const struct mntent *mount;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+
+    if (mounts == NULL)
+        die("open /proc/self/mounts");
+    while ((mount = getmntent(mounts)) != NULL)
+        if (strcmp(mount->mnt_type, type) == 0 &&
+            (*controllers == '\0' || hasmntopt(mount, controllers) != NULL))
+            break;
+    endmntent(mounts);
+    errno = ENOENT;
+    if (mount == NULL)
+        die("mount point of cgroup %s", controllers);
+    return mount->mnt_dir;
+}
+
+/* pid を、コンテナと同じ cgroup に入れる。/proc/PID/cgroup の 1 行は、v1 なら
+ * 「番号:コントローラー:パス」、v2 なら「0::パス」。cgroups(7) */
+static void share_cgroups(pid_t container, pid_t pid)
+{
+    char line[PATH_MAX];
+    FILE *lines = fopen(path_of("/proc/%d/cgroup", container), "re");
+
+    if (lines == NULL)
+        die("open /proc/%d/cgroup", container);
+    while (fgets(line, sizeof(line), lines) != NULL) {
+        char *controllers = strchr(line, ':') + 1;
+        char *path = strchr(controllers, ':');
+
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        if (strstr(path, "/" STEP_CGROUP "/") != NULL)
+            write_file(
+                path_of("%s%s/cgroup.procs", find_mount(controllers), path),
+                "%d", pid);
+    }
+    fclose(lines);
+}
+
+/* 入る子がすること。途中の自分は、中のプロセスと同じ id で、まだホストの fd を
+ * 持つ。/proc/PID をのぞいたり ptrace(2) したりできないようにしておく。
+ * CVE-2016-9962 はこれを忘れた。exec で元に戻る。PR_SET_DUMPABLE(2const) */
+static _Noreturn void enter_container(int container, char *const *command,
+                                      const struct pipes *pipes)
+{
+    static const char *const no_more[] = {NULL};
+    int flags = (new_namespaces() | CLONE_NEWCGROUP) & ~CLONE_NEWPID;
+
+    close(pipes->report[0]);
+    begin_child(pipes);
+    gate_wait(pipes);
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+        die("prctl PR_SET_DUMPABLE");
+    /* PID のほかを、まとめて移る。マウント名前空間のルートが "/" になる。pidfd
+     * でまとめて移れるのは、Linux 5.8 から。setns(2) */
+    if (setns(container, flags) == -1)
+        die("setns pidfd");
+    become_root();
+    die_with_parent(pipes);
+    /* 名前空間に入っただけでは、力は減らない。コンテナと同じように減らす */
+    leave_session_keyring();
+    drop_capabilities(capabilities_to_keep(no_more));
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        die("prctl PR_SET_NO_NEW_PRIVS");
+
+    prepare_exec(command, pipes);
+    execvp(command[0], command);
+    report_exec_failure(pipes, command[0]);
+}
+
+/* 目当てのコンテナを指す pidfd を開く。PID は使い回されるが、pidfd は、いつまで
+ * も同じプロセスだけを指す。pidfd_open(2) */
+static int open_container(pid_t pid)
+{
+    if (geteuid() != 0)
+        fail("exec: must be root", "sudo を付けて実行してください");
+    int pidfd = syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd == -1)
+        die("pidfd_open %d", pid);
+    if (shares_user_namespace(pid))
+        fail("exec: not a container",
+             "run のときに表示された、ホストから見た PID を渡してください");
+    return pidfd;
+}
+
+/* exec PID [コマンド [引数...]] */
+static int run_inside(pid_t container, char **command)
+{
+    struct pipes pipes;
+    int status, pidfd;
+
+    prepare_launcher();
+    pidfd = open_container(container);
+    if (pipe2(pipes.report, O_CLOEXEC) == -1 ||
+        pipe2(pipes.gate, O_CLOEXEC) == -1)
+        die("pipe2");
+    drop_groups();
+    /* PID は変えられないので、自分は移れない。次に作る子が、中で生まれる */
+    if (setns(pidfd, CLONE_NEWPID) == -1)
+        die("setns pidfd CLONE_NEWPID");
+
+    pid_t pid = clone_child(0);
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        enter_container(pidfd, command, &pipes);
+    close(pipes.report[1]);
+    watch_child(pid);
+    share_cgroups(container, pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, command[0]);
+}
+
+static int run(int argc, char *argv[])
+{
+    struct options opt = parse_options(
+        argc, argv, OPTION_ROOTFS | OPTION_CAP_ADD | OPTION_LIMITS);
+    struct pipes pipes;
+    int status;
+
+    opt.keep = capabilities_to_keep(opt.cap_add);
+    prepare_launcher();
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
+     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    if (pipe2(pipes.report, O_CLOEXEC) == -1)
+        die("pipe2");
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+        die("pipe2");
+    drop_groups();
+    atexit(clean_up);
+    if (opt.cgroup)
+        create_cgroups(&opt);
+
+    pid_t pid = clone_child(new_namespaces());
+    if (pid == -1)
+        die("clone3");
+    if (pid == 0)
+        child(&opt, &pipes);
+    /* 親が書き込み側を持っていると、いつまでも EOF にならない。pipe(7) */
+    close(pipes.report[1]);
+    watch_child(pid);
+    write_id_maps(pid);
+    if (opt.veth)
+        create_veth(pid);
+    gate_open(&pipes);
+
+    forward_signals(pid, &pipes);
+    /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid %d", pid);
+    return exit_status(status, &pipes, opt.command[0]);
+}
+
+int main(int argc, char *argv[])
+{
+    char *shell[] = {"/bin/sh", NULL};
+
+    if (argc > 2 && strcmp(argv[1], "exec") == 0)
+        return run_inside(atoi(argv[2]), argc > 3 ? argv + 3 : shell);
+    return run(argc, argv);
+}

@@ -1,0 +1,562 @@
+# 発展課題の答え (steps/*/solutions) のテスト。make solutions が先に要る
+#
+# test.sh --negative では、答えの代わりに、もとのステップのプログラムを使う。どのテスト
+# も、それでは失敗しなければならない。
+# $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
+# shellcheck disable=SC2016,SC2153,SC2154
+load helpers
+load cgroups
+
+setup() {
+    requires root userns
+    PIDS=()
+    BRIDGE=$TOP/steps/09-cgroups-veth/solutions/bridge.sh
+    [ -z "${negative:-}" ] || BRIDGE=true
+}
+
+teardown() {
+    local pid
+    stop_container
+    for pid in "${PIDS[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    umount /etc/subuid /etc/subgid 2>/dev/null || true
+    ip link delete br-steps 2>/dev/null || true
+    ip link delete uplink 2>/dev/null || true
+}
+
+# 答えを、rootfs/fs の横に写す。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
+answer() {
+    local program=$TOP/build${ASAN_OPTIONS:+/sanitize}/solutions/$1
+    [ -z "${negative:-}" ] || program=$TOP/step${1%%-*}
+    [ -x "$program" ] || {
+        echo "$program: not there; run make solutions"
+        return 1
+    }
+    BIN=$(dirname "$BIN")/$1
+    USER_BIN=$USER_HOME/$1
+    cp "$program" "$BIN"
+    cp "$program" "$USER_BIN"
+}
+# 背後のものが終わるのを待ち、終了ステータスを確かめる: ends_with STATUS PID
+ends_with() {
+    local status=0
+    retry 5 is_gone "$2"
+    wait "$2" || status=$?
+    echo "exit status $status, wanted $1"
+    [ "$status" = "$1" ]
+}
+
+# テストの中で作る小さなプログラムを、rootfs の /bin に置く: compile NAME [引数...] <<END
+compile() {
+    requires gcc
+    gcc -static -pthread -x c -o "$(dirname "$BIN")/rootfs/fs/bin/$1" "${@:2}" -
+}
+
+# --- 01-usage ------------------------------------------------------------------
+
+# 項目の数字だけを取り出す: used 経過
+used() {
+    awk -v name="$1" '$1 == name { print $2 }' <<<"$stderr"
+}
+
+@test "usage: a second of sleep takes time, but no CPU time; the exit status is the command's" {
+    answer 01-usage
+    run -3 --separate-stderr "$BIN" run sh -c 'echo said; sleep 1; exit 3'
+    [ "$output" = said ]
+    [ "${#stderr_lines[@]}" = 4 ]
+    awk -v t="$(used 経過)" 'BEGIN { exit !(t >= 1 && t < 10) }'
+    awk -v u="$(used ユーザー)" -v s="$(used システム)" 'BEGIN { exit !(u + s < 0.5) }'
+}
+
+@test "usage: what a grandchild burned and the memory at its peak are counted" {
+    answer 01-usage
+    run -0 --separate-stderr "$BIN" run sh -c \
+        'sh -c "i=0; while [ \$i -lt 200000 ]; do i=\$((i + 1)); done"; dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null'
+    awk -v u="$(used ユーザー)" 'BEGIN { exit !(u >= 0.02) }'
+    awk -v m="$(used メモリー)" 'BEGIN { exit !(m >= 40 && m < 200) }'
+    run -127 --separate-stderr env PATH=/bin "$BIN" run no-such-command
+    [ "${stderr_lines[0]}" = "01-usage: exec no-such-command: No such file or directory" ]
+    [ -n "$(used 経過)" ]
+}
+
+# --- 03-uid-range --------------------------------------------------------------
+
+# attendee に範囲を貸す。/etc に書かず、重ねる
+lend_range() {
+    local file
+    printf 'other:1000:1\n%s:200000:1000\n' "$1" >"$BATS_TEST_TMPDIR/ranges"
+    for file in /etc/subuid /etc/subgid; do
+        mount --bind "$BATS_TEST_TMPDIR/ranges" "$file"
+    done
+}
+
+USE_RANGE='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups | xargs
+    touch "$1" && chown 1:2 "$1" && stat -c "%u %g" "$1" && grep Groups: /proc/self/status | xargs'
+
+used_range() {
+    [ "${lines[0]}" = "0 4711 1 1 200000 1000 0 4712 1 1 200000 1000 allow" ]
+    [ "${lines[1]}" = "1 2" ]
+    [ "${lines[2]}" = "Groups:" ]
+    [ "$(stat -c '%u %g' "$1")" = "200000 200001" ]
+}
+
+@test "uid-range: chown works inside; outside the file belongs to the lent ids" {
+    answer 03-uid-range
+    lend_range attendee
+    cd "$USER_HOME"
+    SUDO_UID=4711 SUDO_GID=4712 run -0 "$BIN" run sh -c "$USE_RANGE" sh file
+    used_range file
+}
+
+@test "uid-range: the same without root, where newuidmap writes the maps; no group is kept" {
+    requires rootless newuidmap
+    answer 03-uid-range
+    lend_range 4711
+    cd "$USER_HOME"
+    run -0 as_user "$USER_BIN" run sh -c "$USE_RANGE" sh file-of-user
+    used_range file-of-user
+}
+
+@test "uid-range: without a range, or without newuidmap, it says what to type: 125" {
+    answer 03-uid-range
+    lend_range nobody-else
+    SUDO_UID=4711 SUDO_GID=4712 run -125 --separate-stderr "$BIN" run true
+    [ "${stderr_lines[0]}" = "03-uid-range: /etc/subuid: no range for attendee" ]
+    [[ ${stderr_lines[1]} == "  ヒント: sudo usermod --add-subuids "*" attendee" ]]
+    umount /etc/subuid /etc/subgid
+    lend_range attendee
+    requires rootless
+    run -125 --separate-stderr as_user env PATH=/none "$USER_BIN" run /bin/true
+    [[ ${stderr_lines[-2]} == "03-uid-range: newuidmap failed" ]]
+    [[ ${stderr_lines[-1]} == "  ヒント: "*"apt-get install uidmap"* ]]
+}
+
+# --- 04-reexec -----------------------------------------------------------------
+
+@test "reexec: the child runs /proc/self/exe init, which sets the host name and runs the command" {
+    requires strace
+    answer 04-reexec
+    local host trace=$BATS_TEST_TMPDIR/trace
+    host=$(uname -n)
+    run -7 env PATH=/bin strace -f -qq -e trace=execve,sethostname -o "$trace" \
+        "$BIN" run sh -c 'uname -n; exit 7' a '' 'b c'
+    [ "$output" = container ]
+    run -0 awk '{ $1 = ""; print }' "$trace"
+    [[ ${lines[1]} == *'execve("/proc/self/exe", ["'"$BIN"'", "init", "'*'", "sh", "-c", "uname -n; exit 7", "a", "", "b c"],'* ]]
+    [[ ${lines[2]} == *'sethostname("container", 9)'* ]]
+    [[ ${lines[3]} == *'execve("/bin/sh", ["sh", "-c", "uname -n; exit 7", "a", "", "b c"],'* ]]
+    # 人が打った init は断る。ホストの名前を変えてしまうから
+    run -2 --separate-stderr "$BIN" init 5 uname -n
+    [ "${stderr_lines[0]}" = "04-reexec: unknown command: init" ]
+    "$BIN" init 1 true | cat
+    [ "$(uname -n)" = "$host" ]
+}
+
+# --- 05-reaper -----------------------------------------------------------------
+
+# 始めたコンテナの PID 1 (INIT) と、そのコマンドを待つ
+start_reaper() {
+    env --default-signal "$BIN" run "$@" </dev/null 3>&- 4>&- >"$BATS_TEST_TMPDIR/out" &
+    LAUNCHER=$!
+    retry 5 find_command "$1"
+}
+
+find_command() {
+    INIT=$(pgrep -P "$LAUNCHER") && COMMAND=$(pgrep -P "$INIT" -x "$1")
+}
+
+@test "reaper: PID 1 is the small init, the command is PID 2 and its status is passed on" {
+    answer 05-reaper
+    run -7 "$BIN" run sh -c 'echo $$; cat /proc/1/comm; exit 7'
+    [ "${lines[*]}" = "2 05-reaper" ]
+    # PID 1 でないコマンドには、シグナルの既定の動作が効く
+    run -143 "$BIN" run sh -c 'kill -TERM $$; sleep 5'
+    run -137 "$BIN" run sh -c 'kill -KILL $$; sleep 5'
+    run -127 --separate-stderr env PATH=/bin "$BIN" run no-such-command
+    [ "${stderr_lines[0]}" = "05-reaper: exec no-such-command: No such file or directory" ]
+}
+
+@test "reaper: orphans of a command that never waits are reaped, no zombie stays" {
+    answer 05-reaper
+    env --default-signal "$BIN" run sh -c \
+        'for i in 1 2 3; do (sleep 0.01 & echo $!); done; exec sleep 100' \
+        </dev/null 3>&- 4>&- >"$BATS_TEST_TMPDIR/out" &
+    LAUNCHER=$!
+    retry 5 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 3 ]'
+    INIT=$(pgrep -P "$LAUNCHER")
+    retry 2 no_zombies
+}
+
+# PID 1 から見えるのは、自分とコマンドだけ
+no_zombies() {
+    COMMAND=$(pgrep -P "$INIT") && [ "$(wc -w <<<"$COMMAND")" = 1 ] &&
+        ! pgrep -P "$COMMAND" && ! grep -q '^State:.Z' "/proc/$COMMAND/status"
+}
+
+@test "reaper: a signal for the launcher reaches the command, once" {
+    answer 05-reaper
+    local name
+    for name in INT TERM HUP USR1; do
+        start_reaper sh -c "n=0; trap 'n=\$((n + 1)); echo \$n' $name; echo ready
+            while [ \$n -lt 2 ]; do sleep 0.02; done; exit 5"
+        retry 5 grep -q ready "$BATS_TEST_TMPDIR/out"
+        kill "-$name" "$LAUNCHER"
+        retry 5 grep -qx 1 "$BATS_TEST_TMPDIR/out"
+        # 2 度届いていれば、もう終わっている
+        sleep 0.1
+        kill "-$name" "$LAUNCHER"
+        ends_with 5 "$LAUNCHER"
+    done
+    # ハンドラーがなければ、既定の動作で終わる
+    start_reaper sleep 100
+    kill -TERM "$LAUNCHER"
+    ends_with 143 "$LAUNCHER"
+}
+
+# 端末の Ctrl-C と Ctrl-Z は、ランチャー、PID 1、コマンドの 3 つに届く
+@test "reaper: Ctrl-C on a terminal reaches the command once; Ctrl-Z stops all, fg goes on" {
+    answer 05-reaper
+    needs script
+    local keys=$BATS_TEST_TMPDIR/keys out=$BATS_TEST_TMPDIR/out shell
+    mkfifo "$keys"
+    : >"$out"
+    cat >"$BATS_TEST_TMPDIR/job" <<END
+set -m
+'$BIN' run dash -c "trap 'echo got' INT; echo ready; sleep 100 & wait; sleep 0.2; exec sleep 100" >'$out'
+read -r _
+fg >/dev/null
+echo "status \$?" >>'$out'
+END
+    env --default-signal script -qfec "exec bash '$BATS_TEST_TMPDIR/job'" /dev/null \
+        <"$keys" >/dev/null 2>&1 3>&- 4>&- &
+    PIDS+=($!)
+    exec 8>"$keys"
+    retry 5 grep -q ready "$out"
+    shell=$(pgrep -P "${PIDS[0]}")
+    LAUNCHER=$(pgrep -P "$shell")
+    printf '\003' >&8
+    retry 5 grep -q got "$out"
+    retry 5 find_command sleep
+    [ "$(cat "$out")" = $'ready\ngot' ]
+    [ "$(cat "/proc/$INIT/comm")" = 05-reaper ]
+    printf '\032' >&8
+    retry 5 grep -q '^State:.T' "/proc/$LAUNCHER/status"
+    retry 5 grep -q '^State:.T' "/proc/$COMMAND/status"
+    printf '\n' >&8
+    retry 5 grep -q '^State:.S' "/proc/$COMMAND/status"
+    retry 5 grep -q '^State:.S' "/proc/$INIT/status"
+    kill -TERM "$LAUNCHER"
+    retry 5 grep -qx 'status 143' "$out"
+    LAUNCHER=
+    exec 8>&-
+}
+
+# --- 07-overlay ----------------------------------------------------------------
+
+@test "overlay: what is changed inside is gone at exit, and rootfs is as before" {
+    answer 07-overlay
+    local fs before
+    fs=$(dirname "$BIN")/rootfs/fs
+    before=$(cd "$fs" && find . -printf '%P %m %u %s %T@\n' | sort)
+    run -0 inside 'echo changed >>/demo/unchroot && rm -r /demo && echo hi >/note &&
+        mkdir -p /new/dir && test ! -e /demo && cat /note'
+    [ "$output" = hi ]
+    [ "$(cd "$fs" && find . -printf '%P %m %u %s %T@\n' | sort)" = "$before" ]
+    run -0 inside 'test -x /demo/unchroot && test ! -e /note && grep " / / " /proc/self/mountinfo'
+    [[ $output == *" - overlay overlay "*userxattr* ]]
+}
+
+@test "overlay: two containers share one rootfs, and neither sees the other's changes" {
+    answer 07-overlay
+    start_container sh -c 'echo first >/note && while [ "$(cat /note)" = first ]; do sleep 0.02; done'
+    retry 5 test -s "/proc/$CONTAINER/root/note"
+    run -0 inside 'test ! -e /note && echo second >/note && cat /note'
+    [ "$output" = second ]
+    [ "$(cat "/proc/$CONTAINER/root/note")" = first ]
+}
+
+# --- 08-seccomp ----------------------------------------------------------------
+
+@test "seccomp: a filter is in force, also after --cap-add: mount, unshare, setns get EPERM" {
+    answer 08-seccomp
+    run -0 inside 'grep Seccomp: /proc/self/status | xargs; ls / >/dev/null; echo $?'
+    [ "${lines[*]}" = "Seccomp: 2 0" ]
+    run ! "$BIN" run --cap-add SYS_ADMIN mount -t tmpfs tmpfs /mnt
+    [[ $output == *"permission denied"* ]]
+    run ! "$BIN" run --cap-add SYS_ADMIN unshare -u true
+    [[ $output == *"Operation not permitted"* ]]
+    run ! "$BIN" run unshare -U true
+    [[ $output == *"Operation not permitted"* ]]
+}
+
+@test "seccomp: every system call of the list gets EPERM, clone3 gets ENOSYS, threads still work" {
+    answer 08-seccomp
+    compile calls <<'END'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *thread(void *nothing) { puts("thread"); return nothing; }
+#define TRY(name) \
+    errno = 0, syscall(SYS_##name, -1, -1, -1, -1, -1), printf(#name " %d\n", errno)
+int main(void)
+{
+    pthread_t id;
+    TRY(mount); TRY(umount2); TRY(move_mount); TRY(pivot_root); TRY(setns);
+    TRY(unshare); TRY(bpf); TRY(io_uring_setup); TRY(perf_event_open);
+    TRY(personality); TRY(ptrace); TRY(userfaultfd); TRY(add_key); TRY(keyctl);
+    TRY(request_key); TRY(clone3);
+    errno = 0; syscall(SYS_clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0);
+    printf("clone %d\n", errno);
+    fflush(stdout);
+    return pthread_create(&id, NULL, thread, NULL) || pthread_join(id, NULL);
+}
+END
+    # SYS_ADMIN があっても。EPERM は 1、ENOSYS は 38
+    run -0 "$BIN" run --cap-add SYS_ADMIN calls
+    [ "${#lines[@]}" = 18 ]
+    [ "${lines[15]}" = "clone3 38" ]
+    [ "${lines[17]}" = thread ]
+    [ "$(grep -c ' 1$' <<<"$output")" = 16 ]
+}
+
+@test "seccomp: a system call by an i386 or x32 number ends the process: 159" {
+    [ "$(uname -m)" = x86_64 ] || skip "needs x86_64"
+    answer 08-seccomp
+    compile foreign <<'END'
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    long result = 20; /* i386 の getpid */
+    if (argc > 1)
+        result = syscall(0x40000000 | SYS_getpid);
+    else
+        __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
+    return argc > 1 ? 3 : result > 0 ? 0 : 4;
+}
+END
+    ulimit -c 0
+    # PID 1 にはシグナルの既定の動作がないが、これは別。seccomp(2)
+    run -159 "$BIN" run foreign x32
+    run -159 "$BIN" run sh -c 'foreign x32; exit $?'
+    # i386 を動かせないカーネルもある
+    ! "$(dirname "$BIN")/rootfs/fs/bin/foreign" || run -159 "$BIN" run foreign
+}
+
+@test "seccomp: typing into the caller's terminal is refused, other ioctls are not" {
+    answer 08-seccomp
+    needs script
+    compile type_ahead <<'END'
+#include <stdio.h>
+#include <string.h>
+#include <errno.h>
+#include <sys/ioctl.h>
+int main(void)
+{
+    struct winsize size;
+    errno = 0;
+    ioctl(0, TIOCSTI, "x");
+    printf("TIOCSTI: %s\n", strerror(errno));
+    return ioctl(0, TIOCGWINSZ, &size);
+}
+END
+    run -0 script -qec "'$BIN' run type_ahead" /dev/null
+    [[ $output == *"TIOCSTI: Operation not permitted"* ]]
+}
+
+# --- 09-exec -------------------------------------------------------------------
+
+# 中の、名前空間の番号と、力と、いる場所
+LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
+        [ "$(readlink $name)" = "$(readlink /proc/1/ns/$name)" ] || echo "another $name"; done
+    grep -E "^(Cap|NoNewPrivs|Groups|Seccomp:)" /proc/self/status | xargs
+    grep -E "^(Cap|NoNewPrivs|Groups|Seccomp:)" /proc/1/status | xargs
+    grep -v : /proc/self/cgroup; ls /proc/$$/fd | xargs'
+
+@test "exec: the command is in all of the container's namespaces, with its capabilities" {
+    requires cgroup net
+    answer 09-exec
+    start_container sleep 100
+    run -7 --separate-stderr "$BIN" exec "$CONTAINER" sh -c "$LOOK; exit 7"
+    [ "$stderr" = "" ]
+    [ "${lines[0]}" = container ]
+    [ "${lines[1]}" = 0 ]
+    [ "${lines[2]}" = sleep ]
+    [[ ${lines[3]} == Groups:*"NoNewPrivs: 1"* ]]
+    [ "${lines[3]}" = "${lines[4]}" ]
+    # 0, 1, 2 と、ls 自身が開いたもの
+    [ "${lines[5]}" = "0 1 2" ] || [ "${lines[5]}" = "0 1 2 3" ]
+    # もとのプログラムで始めたコンテナにも入れる。制限も同じ
+    run -0 "$BIN" exec "$CONTAINER" sh -c 'ip -o addr show veth-child; hostname'
+    [[ $output == *"10.0.0.2/24"* ]]
+}
+
+@test "exec: the container's limits hold for the command as well" {
+    requires cgroup net
+    answer 09-exec
+    start_container --pids 10 --no-veth sleep 100
+    "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
+    PIDS+=($!)
+    retry 5 eval 'ENTERED=$(pgrep -P "${PIDS[0]}" -x sleep)'
+    diff "/proc/$CONTAINER/cgroup" "/proc/$ENTERED/cgroup"
+    grep -q container-steps "/proc/$ENTERED/cgroup"
+    run -0 "$BIN" exec "$CONTAINER" sh -c \
+        '(i=0; while [ $i -lt 20 ]; do sleep 0.2 & i=$((i + 1)); done) 2>&1; true'
+    [[ $output == *"can't fork"* ]]
+}
+
+@test "exec: status, signals and errors are as with run; it dies with the container" {
+    requires cgroup net
+    answer 09-exec
+    start_container --no-veth sleep 100
+    run -127 --separate-stderr "$BIN" exec "$CONTAINER" no-such-command
+    [ "${stderr_lines[0]}" = "09-exec: exec no-such-command: No such file or directory" ]
+    env --default-signal "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
+    PIDS=($!)
+    retry 5 eval 'pgrep -P "${PIDS[0]}" -x sleep'
+    kill -INT "${PIDS[0]}"
+    ends_with 130 "${PIDS[0]}"
+    "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
+    PIDS=($!)
+    retry 5 eval 'pgrep -P "${PIDS[0]}" -x sleep'
+    stop_container
+    ends_with 137 "${PIDS[0]}"
+    # コンテナでないもの、もういないもの
+    run -125 --separate-stderr "$BIN" exec $$ true
+    [ "${stderr_lines[0]}" = "09-exec: exec: not a container" ]
+    run -125 --separate-stderr "$BIN" exec "$CONTAINER" true
+    [ "${stderr_lines[0]}" = "09-exec: pidfd_open $CONTAINER: No such process" ]
+    run -125 --separate-stderr as_user "$USER_BIN" exec $$ true
+    [ "${stderr_lines[0]}" = "09-exec: exec: must be root" ]
+}
+
+# exec する前のプロセスは、もうコンテナの中にいるのに、ホストの fd を持つ
+# 守る行: prctl(PR_SET_DUMPABLE, 0) (消すと、fd が見える)
+@test "exec: the process on its way in cannot be looked into from inside" {
+    requires cgroup net strace
+    answer 09-exec
+    start_container --no-veth sleep 100
+    strace -f -qq -o /dev/null -e trace=capset -e inject=capset:delay_exit=1000000 \
+        "$BIN" exec "$CONTAINER" sleep 101 </dev/null 3>&- 4>&- &
+    PIDS+=($!)
+    # 力を減らし終えたところで止まっている、自分の子でないプロセス
+    local look='for dir in /proc/[0-9]*; do
+        grep -qx 09-exec $dir/comm 2>/dev/null || continue
+        grep -q "^CapEff:.*20000420" $dir/status || continue
+        readlink $dir/fd/0 >/dev/null && echo open || echo closed; done'
+    retry 10 looked "$look"
+    echo "$output"
+    [ "$output" = closed ]
+}
+
+looked() {
+    run -0 "$BIN" exec "$CONTAINER" sh -c "$1"
+    [ -n "$output" ]
+}
+
+# --- 09 bridge.sh --------------------------------------------------------------
+
+# ブリッジにつなぐ名前空間と、その先の「外」。外は、10.64.0.0/24 への経路を知らない
+start_networks() {
+    local name
+    for name in FIRST SECOND OUTSIDE; do
+        unshare --net sleep 1000 3>&- 4>&- &
+        PIDS+=($!)
+        declare -g "$name=$!"
+        retry 5 eval '! [ /proc/$!/ns/net -ef /proc/self/ns/net ]'
+    done
+    ip link add uplink type veth peer name eth0 netns "$OUTSIDE"
+    # IPv6 のアドレスは、しばらくしてから付く。前後を比べるので、使わない
+    echo 1 >/proc/sys/net/ipv6/conf/uplink/disable_ipv6
+    ip addr add 192.0.2.10/24 dev uplink
+    ip link set uplink up
+    inside_of "$OUTSIDE" ip addr add 192.0.2.1/24 dev eth0
+    inside_of "$OUTSIDE" ip link set eth0 up
+    retry 5 eval 'ip -br link show uplink | grep -q " UP "'
+}
+
+inside_of() {
+    nsenter --target "$1" --net "${@:2}"
+}
+
+# FROM から TO のアドレスに、TCP で 1 行届くか。届いた相手のアドレスも調べる
+reaches() {
+    local from=$1 to=$2 address=$3 got=$BATS_TEST_TMPDIR/got
+    : >"$got"
+    inside_of "$to" nc -nvl -p 8080 </dev/null >"$got" 2>&1 3>&- 4>&- &
+    local server=$!
+    retry 5 eval '[ -n "$(inside_of "$to" ss -Hltn "sport = 8080")" ]'
+    inside_of "$from" sh -c "echo hello | nc -N -w 2 $address 8080" || true
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    grep -qx hello "$got"
+}
+
+host_network() {
+    ip -o link
+    ip -o addr
+    ip route show table all
+    nft list ruleset
+    cat /proc/sys/net/ipv4/ip_forward
+}
+
+@test "bridge: two containers reach each other, and the outside through NAT; then the host is as before" {
+    requires net nc nft
+    start_networks
+    local before
+    before=$(host_network)
+    run -0 "$BRIDGE" up "$FIRST" "$SECOND"
+    [ "${lines[0]}" = "br-steps 10.64.0.1/24" ]
+    [ "${lines[1]}" = "$FIRST 10.64.0.2/24 br-steps1" ]
+    [ "${lines[2]}" = "$SECOND 10.64.0.3/24 br-steps2" ]
+    reaches "$FIRST" "$SECOND" 10.64.0.3
+    reaches "$SECOND" "$FIRST" 10.64.0.2
+    reaches "$FIRST" "$OUTSIDE" 192.0.2.1
+    grep -qE '(on|from) .*192\.0\.2\.10\b' "$BATS_TEST_TMPDIR/got"
+    run -0 "$BRIDGE" down
+    [ "$(host_network)" = "$before" ]
+    run ! inside_of "$FIRST" ip link show eth0
+}
+
+@test "bridge: what cannot be joined is refused before anything is made; others' things stay" {
+    requires net nft
+    start_networks
+    local before
+    before=$(host_network)
+    run -1 --separate-stderr "$BRIDGE" up "$FIRST" $$
+    [ "${stderr_lines[0]}" = "bridge.sh: process $$ is in the host's network" ]
+    run -1 --separate-stderr "$BRIDGE" up 0
+    [ "${stderr_lines[0]}" = "bridge.sh: no such process: '0'" ]
+    [ "$(host_network)" = "$before" ]
+    ip route add 10.64.0.0/30 dev uplink
+    run -1 --separate-stderr "$BRIDGE" up "$FIRST"
+    [ "${stderr_lines[0]}" = "bridge.sh: 10.64.0.0/24 is already in use" ]
+    ip route delete 10.64.0.0/30
+    ip link add br-steps type bridge
+    run -1 --separate-stderr "$BRIDGE" up "$FIRST"
+    [ "${stderr_lines[0]}" = "bridge.sh: br-steps is already there" ]
+    run -1 --separate-stderr "$BRIDGE" down
+    [ "${stderr_lines[0]}" = "bridge.sh: no br-steps that was made here" ]
+    ip link show br-steps
+}
+
+@test "bridge: when it fails halfway, nothing is left" {
+    requires net nft
+    start_networks
+    local before
+    before=$(host_network)
+    # 作れるのに、表だけが断られる
+    printf '#!/bin/sh\n[ "$1" != -f ]\n' >"$BATS_TEST_TMPDIR/nft"
+    chmod +x "$BATS_TEST_TMPDIR/nft"
+    PATH=$BATS_TEST_TMPDIR:$PATH run -1 "$BRIDGE" up "$FIRST" "$SECOND"
+    [ "${#lines[@]}" = 3 ]
+    [ "$(host_network)" = "$before" ]
+}
