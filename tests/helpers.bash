@@ -32,7 +32,7 @@ requires() {
             unshare --user true 2>/dev/null || met=false ;;
         cpus2) [ "$(nproc)" -ge 2 ] || met=false ;;
         net) unshare --net true 2>/dev/null || met=false ;;
-        sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3 | nft | newuidmap)
+        sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3 | nft | newuidmap | script)
             command -v "$word" >/dev/null || met=false
             ;;
         *)

@@ -39,6 +39,7 @@ answer() {
     cp "$program" "$BIN"
     cp "$program" "$USER_BIN"
 }
+
 # 背後のものが終わるのを待ち、終了ステータスを確かめる: ends_with STATUS PID
 ends_with() {
     local status=0
@@ -218,7 +219,7 @@ no_zombies() {
 # 端末の Ctrl-C と Ctrl-Z は、ランチャー、PID 1、コマンドの 3 つに届く
 @test "reaper: Ctrl-C on a terminal reaches the command once; Ctrl-Z stops all, fg goes on" {
     answer 05-reaper
-    needs script
+    requires script
     local keys=$BATS_TEST_TMPDIR/keys out=$BATS_TEST_TMPDIR/out shell
     mkfifo "$keys"
     : >"$out"
@@ -353,7 +354,7 @@ END
 
 @test "seccomp: typing into the caller's terminal is refused, other ioctls are not" {
     answer 08-seccomp
-    needs script
+    requires script
     compile type_ahead <<'END'
 #include <stdio.h>
 #include <string.h>
