@@ -190,16 +190,21 @@ def links():
 
 
 def mounts():
+    # /tmp の下には、ほかの人のマウントの写しが隠れている。突然消えることがある
     with open('/proc/self/mountinfo', encoding='utf-8') as table:
-        return {line.split()[4] for line in table}
+        return {point for point in (line.split()[4] for line in table)
+                if not point.startswith('/tmp/')}
 
 
 def describe(pid):
+    """PID と名前。カーネルのスレッドと、もういないものは空。"""
     try:
         with open(f'/proc/{pid}/stat', encoding='utf-8') as stat:
-            return f'{pid} {re.search(r"[(](.*)[)]", stat.read())[1]}'
-    except (OSError, TypeError):
+            name, rest = re.match(r'\d+ [(](.*)[)] (.*)', stat.read()).groups()
+    except (OSError, AttributeError):
         return ''
+    kernel_thread = int(rest.split()[6]) & 0x200000    # PF_KTHREAD
+    return '' if kernel_thread else f'{pid} {name}'
 
 
 def leftovers(before):

@@ -88,6 +88,8 @@ inside() {
     mount -t tmpfs tmpfs /run/netns
     mount --bind "$work/home" /home
     mount -t tmpfs -o mode=1777 tmpfs /tmp
+    # systemd が起動したときと同じ。unshare(1) は、すべてを private にする
+    mount --make-rshared /
     shift
     cd /home/attendee/workshop
     # exec しない。PID 1 の bash は、親のいなくなったプロセスを引き取って回収する
