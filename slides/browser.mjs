@@ -1,6 +1,7 @@
 // Debian の chromium を、よそに何も聞きに行かないようにして使う
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
@@ -18,8 +19,27 @@ export function chromiumPath() {
             // 次を探す
         }
     }
-    throw new Error('chromium not found\n  ヒント: make setup-docs か、CHROMIUM=パス を指定してください');
+    throw new Error('chromium not found\n' +
+        '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
 }
+
+// HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す
+export async function open(browser, html, refused = () => {}) {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
+    const own = pathToFileURL(html).href;
+    await page.route('**/*', (route) => {
+        const url = route.request().url();
+        if (url.split(/[#?]/)[0] === own || /^(data|blob|about):/.test(url))
+            return route.continue();
+        refused(url);
+        return route.abort();
+    });
+    return { page, load: () => page.goto(own) };
+}
+
+// 操作のためのボタンは、写さない
+export const hideButtons = (page) =>
+    page.addStyleTag({ content: '.bespoke-marp-osc { display: none !important; }' });
 
 export const launch = () => chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
 
