@@ -77,7 +77,7 @@ draw() {
     fi
     gnuplot -c shared/scripts/cpu-chart.gp "$out.csv" "$out.svg"
     # 読み上げのための名前と説明を、測った数にする
-    sed -i "s|<title>.*</title>|<title>CPU の上限と、同じ仕事にかかる時間</title>|
+    sed -i "0,/<title>/s|<title>.*</title>|<title>CPU の上限と、同じ仕事にかかる時間</title>|
         s|<desc>.*</desc>|<desc>$(describe)</desc>|" "$out.svg"
     [[ ! -t 1 ]] || gnuplot -c shared/scripts/cpu-chart.gp "$out.csv"
     echo "$out.svg"
