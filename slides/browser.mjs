@@ -1,7 +1,6 @@
 // Debian の chromium を、よそに何も聞きに行かないようにして使う
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { basename, delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
@@ -23,13 +22,16 @@ export function chromiumPath() {
         '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
 }
 
-// HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す
+// HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す。file: でな
+// いのは、ページの中の移動 (#2 など) を、よそへの移動とみなす版の chromium があるから
 export async function open(browser, html, refused = () => {}) {
     const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
-    const own = pathToFileURL(html).href;
+    const own = `http://slides.invalid/${basename(html)}`;
     await page.route('**/*', (route) => {
         const url = route.request().url();
-        if (url.split(/[#?]/)[0] === own || /^(data|blob|about):/.test(url))
+        if (url.split(/[#?]/)[0] === own)
+            return route.fulfill({ path: html, contentType: 'text/html; charset=utf-8' });
+        if (/^(data|blob|about):/.test(url))
             return route.continue();
         refused(url);
         return route.abort();
