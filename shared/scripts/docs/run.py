@@ -104,6 +104,8 @@ class Runner:
             screen.wait_prompt()
         elif item.expected:
             screen.wait(lambda: self.matching(item, screen, typed))
+            if not screen.raw.endswith('\n'):
+                screen.read(terminal.STEADY)      # 改行が、遅れて届くことがある
         else:
             screen.wait_running(before)
 
