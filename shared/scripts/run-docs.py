@@ -168,11 +168,10 @@ def outside(options):
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         results = pool.map(run_unit, units)
         if options.ablations:
-            failed, passed = 0, 0
-            pairs = zip(units[::2], results, results)
-            for unit, result, control in pairs:
+            failed, passed, skipped = 0, 0, 0
+            for unit, result, control in zip(units[::2], results, results):
                 bad = report_ablation(unit, result, control)
-                failed, passed, skipped = failed + bad, passed + (not bad), 0
+                failed, passed = failed + bad, passed + (not bad)
             for text in too_few(paths, units):
                 print(text)
                 failed += 1
