@@ -48,6 +48,15 @@ test('a guide without faults passes', () => {
   }
 });
 
+test('a picture that is not well-formed XML is refused', () => {
+  write('slides/good.svg', '<svg xmlns="http://www.w3.org/2000/svg"><title>a</title></svg>\n');
+  write('slides/bad.svg', '<svg xmlns="http://www.w3.org/2000/svg"><title>a</svg>\n');
+  assert.equal(lint('slides/good.svg').status, 0);
+  const { status, output } = lint('slides/good.svg', 'slides/bad.svg');
+  assert.equal(status, 1);
+  assert.match(output, /slides\/bad\.svg:1: parser error/);
+});
+
 test('every kind of fault in the prose is reported with its line', () => {
   const faults = [
     ['デフォルトです。', 'デフォルト => 既定'],

@@ -108,21 +108,20 @@ cell_of() {
     find /sys/fs/cgroup -type d -name 'matrix-*' | sort | diff ../groups -
 }
 
-@test "the SVG is well-formed, holds the same table, and marks as many cells" {
-    requires python3
-    run -0 python3 - build/matrix/matrix.svg build/matrix/matrix.csv <<'END'
-import sys
-import xml.etree.ElementTree as tree
-svg = tree.parse(sys.argv[1]).getroot()
-space = '{http://www.w3.org/2000/svg}'
-table = open(sys.argv[2], encoding='utf-8').read()
-assert svg.find(space + 'metadata').text.strip() == table.strip()
-marked = table.count('*')
-paths = [path.get('class') for path in svg.iter(space + 'path')]
-assert paths.count('changed') == marked > 15, marked
-assert paths.count('corner') == marked + 1
-assert svg.find(space + 'title').text and '04 で変わるもの' in svg.find(space + 'desc').text
-END
+# SVG の形は、make lint-docs が調べる
+@test "the SVG holds the same table, and marks as many cells" {
+    local svg=build/matrix/matrix.svg marked
+    run -0 sed -n '/^<metadata>$/,/^<\/metadata>$/p' "$svg"
+    [ "$output" = "<metadata>
+$(cat build/matrix/matrix.csv)
+</metadata>" ]
+    marked=$(tr -cd '*' <build/matrix/matrix.csv | wc -c)
+    ((marked > 15))
+    [ "$(grep -o '<path class="changed"' "$svg" | wc -l)" = "$marked" ]
+    # 1 つ多いのは、印の見本
+    [ "$(grep -o '<path class="corner"' "$svg" | wc -l)" = $((marked + 1)) ]
+    grep -q '^<title .*>9 つのステップが分けるもの</title>$' "$svg"
+    grep -q '^<desc .*04 で変わるもの: ホスト名 は container。.*</desc>$' "$svg"
 }
 
 @test "with color, marked cells are bold on a terminal" {

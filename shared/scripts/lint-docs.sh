@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 文章を調べる。道具ごとに 1 行の結果を出し、だめなら、その道具の言い分も出す
-#   lint-docs.sh [FILE...]    既定は、README、手引き、スライドのすべて
+#   lint-docs.sh [FILE...]    既定は、README、手引き、スライド、図のすべて
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -25,6 +25,7 @@ all_files() {
         echo "$dir/README.ja.md"
     done
     printf 'slides/%s.md\n' 00 01 02 03 04 05 06 07 08 09
+    printf '%s\n' slides/*.svg slides/pictures/*.svg
 }
 
 # --- 調べる前に ---------------------------------------------------------------
@@ -112,6 +113,11 @@ lint_table() {
     shared/scripts/step-table.sh --check
 }
 
+# README の図は、HTML より厳しく、XML として読まれる
+lint_pictures() {
+    xmllint --noout "${pictures[@]}"
+}
+
 # --- 並べて動かす -------------------------------------------------------------
 run_tool() {
     local start=$EPOCHREALTIME result=ok time
@@ -132,7 +138,7 @@ for file; do
     files+=("$file")
 done
 cd "$TOP"
-tools=(textlint links spaces sections files)
+tools=(files)
 if ((${#files[@]} == 0)); then
     mapfile -t files < <(all_files)
     tools+=(table)
@@ -143,9 +149,13 @@ if [[ ! -x node_modules/.bin/textlint ]]; then
     exit 1
 fi
 present=()
+pictures=()
 for file in "${files[@]}"; do
-    [[ ! -f $file ]] || present+=("$file")
+    [[ -f $file ]] || continue
+    if [[ $file == *.svg ]]; then pictures+=("$file"); else present+=("$file"); fi
 done
+((${#present[@]} == 0)) || tools+=(textlint links spaces sections)
+((${#pictures[@]} == 0)) || tools+=(pictures)
 
 pids=()
 for tool in "${tools[@]}"; do

@@ -54,6 +54,7 @@ docs='
 chromium                        # スライドを PDF にする、調べる
 fonts-noto-cjk                  # 図とスライドの日本語
 poppler-utils                   # PDF のページを数える
+libxml2-utils                   # 図 (SVG) を調べる
 asciinema tmux                  # README の端末の絵
 '
 
