@@ -249,11 +249,14 @@ vm_totals() {
     sed 's/\r$//; s/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | awk '
         match($0, /[0-9]+ passed, [0-9]+ failed/) {
             split(substr($0, RSTART), n, /[^0-9]+/)
-            # 行の初めなら、全体のまとめ
-            if ($0 ~ /^([^ ]+: )?[0-9]+ passed/)
-                total = sprintf("%d %d %d", n[1], n[2], n[3])
-            p += n[1]; f += n[2]; s += n[3]
+            if ($0 ~ /^([^ ]+: )?[0-9]+ passed/) {
+                # 行の初めなら、そこまでのまとめ
+                P += n[1]; F += n[2]; S += n[3]
+                p = f = s = 0
+            } else {
+                p += n[1]; f += n[2]; s += n[3]
+            }
         }
         # まとめの前に終わった（時間切れなど）なら、そこまでの行を足す。
-        END { print total != "" ? total : sprintf("%d %d %d", p, f, s) }'
+        END { print P + p, F + f, S + s }'
 }

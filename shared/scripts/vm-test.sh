@@ -11,6 +11,7 @@
 #
 # 環境変数: SUITE=trixie|bookworm  VM_ACCEL=tcg|kvm  VM_TIMEOUT=秒（全体）
 #           VM_CPUS  VM_MEMORY  VM_TEST=他の命令（2 つ目の代わりに打つ）
+#           VM_ALSO=命令（最後に打つ。起動と準備を 2 度しないため）
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=vm-lib.sh
 . "$(dirname "$0")/vm-lib.sh"
@@ -206,6 +207,7 @@ try_command() {
 }
 
 # --- 教材の試験 ---------------------------------------------------------------
+# run_suite NAME COMMAND
 run_suite() {
     local status=0 env=(VM=1) name quoted
     # 呼んだ人が決めた厳しさは、中でも同じにする。
@@ -214,18 +216,20 @@ run_suite() {
     done
     printf -v quoted '%q ' "${env[@]}"
     suite_started=$SECONDS
-    : >"$VM_RUN/suite.log" # tail より先に、必ずあるように
-    vm_ssh "cd repo && export $quoted && exec bash -l" <<<"$1" \
-        >"$VM_RUN/suite.log" 2>&1 &
+    : >>"$VM_RUN/suite.log" # tail より先に、必ずあるように
+    # 終わりまで打ったものは、もう流さない
+    local seen
+    seen=$(wc -c <"$VM_RUN/suite.log")
+    vm_ssh "cd repo && export $quoted && exec bash -l" <<<"$2" \
+        >>"$VM_RUN/suite.log" 2>&1 &
     local ssh=$! tail
     # 出たそばから画面にも流す。前面で待つのは wait だけにする。前面の命令を
     # 待っているあいだ、bash は trap（SIGTERM の後始末）を動かさないため。
-    tail -n +1 -f --pid=$ssh -s 0.5 "$VM_RUN/suite.log" &
+    tail -c +$((seen + 1)) -f --pid=$ssh -s 0.5 "$VM_RUN/suite.log" &
     tail=$!
     wait $ssh || status=$?
     wait $tail || true
-    vm_note "README's second command: $((SECONDS - suite_started)) s," \
-        "exit $status"
+    vm_note "$1: $((SECONDS - suite_started)) s, exit $status"
     [ "$status" -ne 124 ] ||
         vm_note 'the suite ran into the overall time limit (VM_TIMEOUT)'
     return $status
@@ -275,7 +279,10 @@ vm_note "$(vm_ssh '. /etc/os-release; echo "$PRETTY_NAME, Linux $(uname -r)"' \
 
 try_command "$try"
 status=0
-run_suite "$suite_command" || status=$?
+run_suite "README's second command" "$suite_command" || status=$?
+if [ -n "${VM_ALSO:-}" ]; then
+    run_suite "$VM_ALSO" "$VM_ALSO" || status=$?
+fi
 summary "$status"
 vm_note "total: $SECONDS s"
 if [ "$status" -eq 0 ] && [ "$failed" -gt 0 ]; then
