@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { captionHeight, codeBlock, consoleBlock, dataImage, inlineSvg, patchBlock } from './markup.mjs';
-import { AREA, fontFor, textHeight } from './pages.mjs';
+import { AREA, LADDER, fontFor, textHeight } from './pages.mjs';
 
 const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+)\)\s*$/;
 const BLOCK_MARGIN = 44; // コードの余白と、前後の間隔
@@ -60,8 +60,7 @@ export function isRoomy(parts) {
 }
 
 // コードの文字の大きさを列ごとに決める。文章の残りに入る、最も大きいもの
-function fontsOf(parts) {
-    const { places, count } = columnsOf(parts);
+function fontsOf(parts, { places, count }) {
     const pixels = (column) => (column ? (AREA.width - 32 * (count - 1)) / count : AREA.width);
     const text = (column) => parts.reduce((sum, part, at) => sum +
         (part.type === 'text' && places[at] === column ? lineHeight(part.text, pixels(column)) : 0), 0);
@@ -73,7 +72,16 @@ function fontsOf(parts) {
         const lines = blocks.flatMap((block) => block.lines);
         fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56));
     }
-    return places.map((column) => fonts.get(column));
+    return places.map((column, at) => (parts[at].type === 'fence' ? fonts.get(column) : Infinity));
+}
+
+// 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする
+function arrange(parts) {
+    const columns = columnsOf(parts);
+    const fonts = fontsOf(parts, columns);
+    const stacked = fontsOf(parts, { places: parts.map(() => 0), count: 0 });
+    return columns.count && Math.min(...stacked) > Math.min(...fonts)
+        ? { fonts: stacked, stack: true } : { fonts, stack: false };
 }
 
 function fenceMarkdown(part, px) {
@@ -99,16 +107,18 @@ function imageMarkdown(found, context, line) {
 
 // 隠しコメントを除いた本文。コードと図は HTML にする
 export function bodyMarkdown(parts, context) {
-    const fonts = fontsOf(parts);
+    const { fonts, stack } = arrange(parts);
     const lines = parts.map((part, at) => {
         if (part.type === 'fence')
-            return `\n${fenceMarkdown(part, fonts[at])}\n`;
+            return `\n${fenceMarkdown(part, fonts[at] ?? LADDER.at(-1).px)}\n`;
         if (part.type === 'directive')
             return `<!-- ${part.text} -->`;
         if (part.type !== 'text')
             return null;
         const image = IMAGE.exec(part.text);
-        return image ? `\n${imageMarkdown(image, context, part.line)}\n` : part.text;
+        if (image)
+            return `\n${imageMarkdown(image, context, part.line)}\n`;
+        return stack ? part.text.replace(/<div class="columns">/, '<div class="stack">') : part.text;
     });
     return lines.filter((line) => line !== null).join('\n').replace(/\n{3,}/g, '\n\n').trim();
 }

@@ -138,11 +138,11 @@ export function paginate(rows, heights, atLeast = 1) {
     return null;
 }
 
-// 行数と幅から、入る文字の大きさを選ぶ。入らなければ最も小さいもの
+// 行数と幅から、入る文字の大きさを選ぶ。入らなければ null
 export function fontFor(lines, height, pixels) {
     const columns = Math.max(0, ...lines.map(width));
-    return ([SHORT, ...LADDER].find(({ px, row }) =>
-        lines.length * row <= height && columns * px / 2 <= pixels) ?? LADDER.at(-1)).px;
+    return [SHORT, ...LADDER].find(({ px, row }) =>
+        lines.length * row <= height && columns * px / 2 <= pixels)?.px ?? null;
 }
 
 // Markdown の文章が占める高さの見積もり (px)

@@ -318,6 +318,65 @@ describe('deck', () => {
     });
 });
 
+describe('layout', () => {
+    const columns = (line) => ['right', 'wrong'].map((name) =>
+        `<div class="${name}">\n\n\`\`\`console\n$ ${line}\n\`\`\`\n\n</div>\n`).join('');
+    const slide = (line) => expandText(
+        `${TITLE}---\n## a\n\n<div class="columns">\n${columns(line)}</div>\n\n${NOTE}\n`).slides[1].markdown;
+
+    test('two columns stay where the code is as large as in one', () => {
+        assert.match(slide('id -u'), /<div class="columns">/);
+    });
+
+    test('two columns become one where that makes the code larger', () => {
+        const markdown = slide(`echo ${'x'.repeat(50)}`);
+        assert.match(markdown, /<div class="stack">/);
+        assert.doesNotMatch(markdown, /columns/);
+    });
+});
+
+describe('the timetables of the opening deck', () => {
+    const HANDS_ON = /^(手で|問い|答え|発展課題)/;
+    const SUMMARY = 5;
+    const talk = (deck) => expand({ deck, source: join(TOP, 'slides'), steps: STEPS }).slides
+        .filter(({ title }) => deck === '00' || !HANDS_ON.test(title))
+        .reduce((sum, { minutes }) => sum + minutes, 0);
+    const clock = (text) => text.split(':').reduce((hours, minutes) => hours * 60 + +minutes, 0);
+    const tables = readFileSync(join(TOP, 'slides/00.md'), 'utf8').split(/^## /m)
+        .flatMap((text) => {
+            const found = /^時間割: (.+) \((.+) から (.+)\)$/m.exec(text);
+            const rows = [...text.matchAll(/^\| (\d+:\d\d) \| (.+?) \| (\d+) 分 \|(?: (\d+) 分)? \|$/mg)]
+                .map(([, start, what, spoken, hands]) => ({ start, what, spoken: +spoken, hands: +(hands ?? 0) }));
+            return found ? [{ text, rows, name: found[1], start: found[2], end: found[3] }] : [];
+        });
+
+    test('there are two: half a day and a day', () => {
+        assert.deepEqual(tables.map(({ name }) => name), ['半日', '1 日']);
+    });
+
+    for (const { name, text, rows, start, end } of tables) {
+        test(`${name}: the minutes are those of the notes`, () => {
+            for (const { what, spoken } of rows.filter((row) => /\d\d/.test(row.what) && !/見せる/.test(row.what))) {
+                const minutes = what.match(/\d\d/g).reduce((sum, deck) => sum + talk(deck), 0) +
+                    (/まとめ/.test(what) ? SUMMARY : 0);
+                assert.ok(Math.abs(minutes - spoken) <= 2.5, `${what}: ${spoken}, not ${minutes}`);
+            }
+        });
+
+        test(`${name}: the clock runs from the first line to the last, with the breaks that it names`, () => {
+            assert.equal(rows[0].start, start);
+            rows.forEach((row, at) => {
+                const over = clock(row.start) + row.spoken + row.hands;
+                const next = clock(rows[at + 1]?.start ?? end);
+                const time = `${Math.floor(over / 60)}:${String(over % 60).padStart(2, '0')}`;
+                assert.ok(next >= over, `${row.what} ends at ${time}`);
+                if (next > over)
+                    assert.match(text.slice(text.indexOf('休憩')), new RegExp(`${time}.*${next - over} 分`));
+            });
+        });
+    }
+});
+
 describe('build', { concurrency: false }, () => {
     const steps = join(work, 'steps');
     let source;
