@@ -43,7 +43,7 @@ export function parseArgs(argv, flags = []) {
 // これが同じなら、作り直しても同じものになる
 function stampOf(markdown) {
     const hash = createHash('sha256').update(markdown);
-    for (const file of ['theme.css', 'marp.config.mjs', 'render.mjs', 'build.mjs', '../package-lock.json'])
+    for (const file of ['theme.css', 'marp.config.mjs', 'render.mjs', 'fonts.mjs', 'build.mjs', '../package-lock.json'])
         hash.update(readFileSync(join(HERE, file)));
     return hash.digest('hex');
 }

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hideButtons, launch, open, show } from './browser.mjs';
 import { parseArgs } from './build.mjs';
+import { FAMILIES } from './fonts.mjs';
 
-const FONTS = ['Noto Sans CJK JP', 'Noto Sans Mono CJK JP'];
 const script = (name) => ({ path: fileURLToPath(new URL(name, import.meta.url)) });
 
 const HINTS = {
@@ -39,9 +39,10 @@ async function fontsUsed(session) {
         { nodeId: root.nodeId, selector: '[data-audit]' });
     const answers = await Promise.all(nodeIds.map((nodeId) =>
         session.send('CSS.getPlatformFontsForNode', { nodeId })));
-    const names = new Set(answers.flatMap(({ fonts }) => fonts.map((font) => font.familyName)));
-    return [...names].filter((name) => !FONTS.includes(name))
-        .map((name) => ({ rule: 'font', text: name }));
+    const names = new Set(answers.flatMap(({ fonts }) => fonts
+        .filter((font) => !font.isCustomFont || !FAMILIES.includes(font.familyName))
+        .map((font) => `${font.familyName}${font.isCustomFont ? '' : ' (not embedded)'}`)));
+    return [...names].map((name) => ({ rule: 'font', text: name }));
 }
 
 async function checkSlide(page, session, paper, number) {

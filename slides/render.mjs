@@ -4,6 +4,7 @@ import { marpCli } from '@marp-team/marp-cli';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launch, open } from './browser.mjs';
+import { embedFonts } from './fonts.mjs';
 
 // PDF は Marp に任せず、自分で印刷する。Marp の使うブラウザーは、スライドの中の要求
 // をよそへ送ってしまう
@@ -23,6 +24,8 @@ const [input, html, pdf] = process.argv.slice(2);
 const config = fileURLToPath(new URL('marp.config.mjs', import.meta.url));
 try {
     process.exitCode = await marpCli([input, '--config', config, '--output', html]);
+    if (process.exitCode === 0)
+        embedFonts(html);
     if (pdf && process.exitCode === 0)
         await print(html, pdf);
 } catch (error) {

@@ -471,6 +471,18 @@ describe('check', { concurrency: false }, () => {
         assert.match(result.stdout, /^05 {2}8 slides {2}ok\n$/);
     });
 
+    test('a font that is not embedded is found', () => {
+        const plain = deckDir(TITLE);
+        assert.equal(build(plain).status, 0);
+        const html = join(plain, 'build/05.html');
+        const page = readFileSync(html, 'utf8');
+        assert.equal(page.match(/@font-face/g).length, 4);
+        writeFileSync(html, page.replace(/@font-face \{ font-family: "Noto Sans CJK JP"; font-weight: 400;.*\n/, ''));
+        const result = spawnSync(process.execPath, [join(TOP, 'slides/check.mjs'), '--source', plain], { encoding: 'utf8' });
+        assert.equal(result.status, 1);
+        assert.match(result.stderr, /slide 1: font: .* \(not embedded\)/);
+    });
+
     test('a deck that was not built is not called good', () => {
         const result = spawnSync(process.execPath,
             [join(TOP, 'slides/check.mjs'), '--source', deckDir(TITLE)], { encoding: 'utf8' });

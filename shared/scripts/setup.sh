@@ -52,7 +52,8 @@ runc                            # 同じコンテナを runc で動かす
 '
 docs='
 chromium                        # スライドを PDF にする、調べる
-fonts-noto-cjk                  # 図とスライドの日本語
+fonts-noto-cjk fontconfig       # 図とスライドの日本語
+libharfbuzz-bin                 # 使う字だけの書体を埋め込む
 poppler-utils                   # PDF のページを数える
 libxml2-utils                   # 図 (SVG) を調べる
 asciinema tmux                  # README の端末の絵
