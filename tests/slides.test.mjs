@@ -477,7 +477,7 @@ describe('check', { concurrency: false }, () => {
         const html = join(plain, 'build/05.html');
         const page = readFileSync(html, 'utf8');
         assert.equal(page.match(/@font-face/g).length, 4);
-        writeFileSync(html, page.replace(/@font-face \{ font-family: "Noto Sans CJK JP"; font-weight: 400;.*\n/, ''));
+        writeFileSync(html, page.replace(/@font-face \{ font-family: "Noto Sans CJK JP".*\n/g, ''));
         const result = spawnSync(process.execPath, [join(TOP, 'slides/check.mjs'), '--source', plain], { encoding: 'utf8' });
         assert.equal(result.status, 1);
         assert.match(result.stderr, /slide 1: font: .* \(not embedded\)/);
