@@ -82,8 +82,9 @@ static const struct hint hints[] = {
 
     /* mount(2) */
     {"mount", "proc", EPERM, NULL, NULL,
-     "外側の /proc の一部が隠されています (Docker など)。コンテナの中なら\n"
-     "docker run --privileged か --security-opt systempaths=unconfined"},
+     "外側の /proc "
+     "の一部が隠されているか、自分の PID 名前空間がありません\n"
+     "Docker の中なら --privileged か --security-opt systempaths=unconfined"},
     {"mount", "sys", EPERM, NULL, NULL,
      "外側の /sys "
      "の一部が隠されているか、自分のネットワーク名前空間がありません"},
