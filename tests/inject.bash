@@ -7,6 +7,9 @@
 #   PARENTS  cgroup の階層ごとの、container-steps ディレクトリーの場所
 # 何千回も動かすので、1 回ごとの検査ではプロセスを作らない (bash の機能だけ)。
 
+# shellcheck source=cgroups.bash
+source "$TOP/tests/cgroups.bash"
+
 # 動かせるかを確かめ、CAMPAIGN_DIR に材料を作る。引数はステップの番号
 prepare_campaign() {
     local name step
@@ -71,47 +74,21 @@ prepare_inject() {
     LINKS=$(readlink /proc/self/ns/* | xargs)
     # 対応づける id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
     export SUDO_UID=4711 SUDO_GID=4712
-    isolate_cgroups
+    private_cgroups cpu memory pids
+    PARENTS=("${POINTS[@]/%//container-steps}")
     # systemd のあるホストと同じ。unshare(1) は private にしてしまう
     mount --make-rshared /
 }
 
-# cgroup はホストに 1 つしかない。自分用の cgroup を階層の一番上に重ね、並べて動か
-# すものと混ざらないようにする。v2 では、ランチャーがするのと同じように、一番上が配
-# るようにしておく。コントローラーのない階層は使われないので、何もしない
-isolate_cgroups() {
-    CAMPAIGN=campaign-$BASHPID-$RANDOM$RANDOM PARENTS=() PRIVATE=()
-    local dir type name has
-    while read -r _ dir type _; do
-        [[ $type == cgroup* ]] || continue
-        if [[ $type == cgroup2 ]]; then
-            has=
-            for name in cpu memory pids; do
-                [[ " $(<"$dir/cgroup.controllers") " == *" $name "* ]] || continue
-                has+=$name
-                echo "+$name" >"$dir/cgroup.subtree_control"
-            done
-            [[ -n $has ]] || continue
-        elif [[ ! $dir =~ /(cpu|cpu,cpuacct|memory|pids)$ ]]; then
-            continue
-        fi
-        mkdir "$dir/$CAMPAIGN" && PRIVATE+=("$dir")
-    done </proc/self/mounts
-    PARENTS=("${PRIVATE[@]/%//container-steps}")
-    for dir in "${PRIVATE[@]}"; do
-        mount --bind "$dir/$CAMPAIGN" "$dir"
-    done
-}
-
 # 何度呼んでもよい。殺したランチャーの cgroup が、まだ中にあることもある
 release_cgroups() {
-    local dir
+    local point
     mount --make-rprivate / # 重ねた下のものまで外れないように
-    for dir in "${PRIVATE[@]}"; do
-        umount --lazy "$dir"
-        until_true 5 find "$dir/$CAMPAIGN" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    for point in "${POINTS[@]}"; do
+        umount --lazy "$point"
+        until_true 5 find "$point/$PRIVATE" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
-    PRIVATE=()
+    POINTS=()
 }
 
 # ステップ NN の、試すためのコマンド行を COMMAND に入れる。最後の引数が pause なら、

@@ -617,18 +617,18 @@ static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
     va_end(args);
 }
 
-/* /proc/self/status から、権限とシグナルの行だけを写す */
+/* /proc/self/status から、権限とシグナルの行だけを写す。SigPnd と ShdPnd は除く。ラ
+ * ンチャーが調べるために送った SIGSTOP が、届く前に見えることがある */
 static void say_status(void)
 {
-    static const char *const wanted[] = {"Uid:",  "Gid:", "Cap",
-                                         "NoNew", "Sig",  "Shd"};
+    static const char *const wanted[] = {
+        "Uid:", "Gid:", "Cap", "NoNew", "SigBlk:", "SigIgn:", "SigCgt:"};
     char line[1024];
     FILE *file = fopen("/proc/self/status", "re");
 
     while (file != NULL && fgets(line, sizeof(line), file) != NULL)
         for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-            if (strncmp(line, wanted[i], strlen(wanted[i])) == 0 &&
-                strncmp(line, "SigQ", 4) != 0)
+            if (strncmp(line, wanted[i], strlen(wanted[i])) == 0)
                 say("%s", line);
     if (file != NULL)
         fclose(file);
