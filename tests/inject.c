@@ -617,8 +617,8 @@ static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
     va_end(args);
 }
 
-/* /proc/self/status から、権限とシグナルの行だけを写す。SigPnd と ShdPnd は除く。
- * ランチャーが調べるために送った SIGSTOP が、届く前に見えることがある */
+/* /proc/self/status の、権限とシグナルの行を写す。SigPnd と ShdPnd は除く。ラン
+ * チャーが調べるために送った SIGSTOP が、届く前に見えることがある */
 static void say_status(void)
 {
     static const char *const wanted[] = {
