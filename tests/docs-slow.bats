@@ -52,6 +52,20 @@ END
     [[ $output == *'4 passed, 0 failed, 0 skipped' ]]
 }
 
+@test "nothing stays on the host: no directory, no cgroup" {
+    mkdir "$BATS_TEST_TMPDIR/tmp"
+    before=$(find /sys/fs/cgroup -name 'docs-*' | sort)
+    TMPDIR=$BATS_TEST_TMPDIR/tmp run -0 docs <<'END'
+```console
+$ echo 1
+1
+```
+END
+    [[ $output == *'1 passed, 0 failed, 0 skipped' ]]
+    [ "$(ls -A "$BATS_TEST_TMPDIR/tmp")" = "" ]
+    [ "$(find /sys/fs/cgroup -name 'docs-*' | sort)" = "$before" ]
+}
+
 @test "a wrong number fails, and both lines are shown" {
     run -1 docs <<'END'
 ```console

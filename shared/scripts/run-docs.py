@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
@@ -71,10 +72,11 @@ def try_unit(unit):
     """1 つの使い捨てのホストで動かし、結果を受け取る。"""
     name = f'docs-{os.getpid()}-{unit["number"]}'
     start = time.monotonic()
-    done = subprocess.run(
-        [f'{SCRIPTS}/docs/sandbox.sh', 'outside', name,
-         '/usr/bin/python3', 'shared/scripts/run-docs.py', '--inside', json.dumps(unit)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix='docs-') as directory:
+        done = subprocess.run(
+            [f'{SCRIPTS}/docs/sandbox.sh', 'outside', name, directory,
+             '/usr/bin/python3', 'shared/scripts/run-docs.py', '--inside', json.dumps(unit)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     try:
         result = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):

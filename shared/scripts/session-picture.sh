@@ -65,7 +65,8 @@ inside() {
 # --- 外 -----------------------------------------------------------------------
 record() {
     local name=session-$$ status=0
-    shared/scripts/docs/sandbox.sh outside "$name" \
+    mkdir "$work/home"
+    shared/scripts/docs/sandbox.sh outside "$name" "$work/home" \
         shared/scripts/session-picture.sh inside || status=$?
     find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} +
     return "$status"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # 使い捨てのホストを用意して、その中でコマンドを動かす。run-docs.py が使う。
-#   sandbox.sh outside NAME COMMAND...  cgroup に入り、名前空間を分けて inside へ
-#   sandbox.sh inside NAME COMMAND...   ホスト名、ユーザー、ホームなどを整える
-# NAME は、文書ごとの cgroup の名前。cgroup v2 のときは、分けずにそのまま使う (v2 の
+#   sandbox.sh outside NAME DIR COMMAND...  cgroup に入り、名前空間を分けて inside へ
+#   sandbox.sh inside NAME DIR COMMAND...   ホスト名、ユーザー、ホームなどを整える
+# NAME は、文書ごとの cgroup の名前。DIR は、中だけで使う tmpfs を重ねる、空のディレ
+# クトリー。どちらも、あとで呼び出し元が消す。cgroup v2 のときは、分けずにそのまま使う (v2 の
 # 根でない cgroup では、プロセスがいるとコントローラーを配れない。cgroups(7))
 set -euo pipefail
 
@@ -74,8 +75,7 @@ make_home() {
 }
 
 inside() {
-    local name=$1 work
-    work=$(mktemp -d)
+    local name=$1 work=$2
     mount -t tmpfs -o mode=755 tmpfs "$work"
     hostname debian
     cover_cgroups "$name"
@@ -90,7 +90,7 @@ inside() {
     mount -t tmpfs -o mode=1777 tmpfs /tmp
     # systemd が起動したときと同じ。unshare(1) は、すべてを private にする
     mount --make-rshared /
-    shift
+    shift 2
     cd /home/attendee/workshop
     # exec しない。PID 1 の bash は、親のいなくなったプロセスを引き取って回収する
     "$@"
