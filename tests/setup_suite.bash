@@ -8,6 +8,11 @@
 setup_suite() {
     TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
     [ "$(id -u)" = 0 ] || return 0
+    if [ -z "${IN_OWN_NAMESPACES:-}" ]; then
+        echo "setup_suite: not in namespaces of its own" >&2
+        echo "  ヒント: bats を直に動かさず、shared/scripts/test.sh 04 のようにします" >&2
+        return 1
+    fi
     local dir=$BATS_SUITE_TMPDIR/etc
     mkdir -p "$dir"
     make_attendee "$dir" 4711 4712 /mnt/attendee

@@ -461,3 +461,14 @@ END
     PATH=$PWD/../path run -0 sh shared/scripts/setup.sh
     assert_error 'bats 1.2.1 is too old'
 }
+
+# bats を直に動かすと、attendee を作る準備が、動かした人のマシンの /etc を覆ってしまう
+@test "a suite refuses to prepare its user outside namespaces of its own" {
+    [ "$EUID" = 0 ] || skip 'needs root'
+    before=$(cat /proc/self/mountinfo)
+    run -1 env -u IN_OWN_NAMESPACES -u BATS_RUN_TMPDIR BATS_TMPDIR="$BATS_TEST_TMPDIR" \
+        bats "$TOP/tests/04-uts-hostname.bats"
+    [[ $output == *'setup_suite: not in namespaces of its own'* ]]
+    [[ $output == *'  ヒント: '* ]]
+    [ "$(cat /proc/self/mountinfo)" = "$before" ]
+}

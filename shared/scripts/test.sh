@@ -111,6 +111,8 @@ run_unit() {
     local private="--fork --pid --uts --ipc --net --mount --mount-proc"
     [[ $name != rootfs-slow ]] || private=${private/--net/} # パッケージを取りに行く
     [[ $name != vm-* ]] || private=--mount                  # 本物の systemd と話す
+    # setup_suite.bash が確かめる。ないまま動かすと、ホストの /etc を覆ってしまう
+    export IN_OWN_NAMESPACES=1
     # 背後で始められると INT や HUP が無視されたままになるので、元に戻す
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
     env --default-signal unshare $private \
