@@ -75,12 +75,15 @@ function fontsOf(parts, { places, count }) {
     return places.map((column, at) => (parts[at].type === 'fence' ? fonts.get(column) : Infinity));
 }
 
-// 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする
+// 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする。入らない (null) のは、比
+// べるときは 0
 function arrange(parts) {
     const columns = columnsOf(parts);
     const fonts = fontsOf(parts, columns);
+    if (columns.count === 0)
+        return { fonts, stack: false };
     const stacked = fontsOf(parts, { places: parts.map(() => 0), count: 0 });
-    return columns.count && Math.min(...stacked) > Math.min(...fonts)
+    return Math.min(...stacked) > Math.min(...fonts)
         ? { fonts: stacked, stack: true } : { fonts, stack: false };
 }
 

@@ -9,6 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launch } from './browser.mjs';
+import { FAMILIES } from './fonts.mjs';
 
 const SELF = fileURLToPath(import.meta.url);
 
@@ -24,7 +25,7 @@ const RULES = {
     family:
         "'Noto Sans CJK JP', 'Noto Sans JP', 'Hiragino Sans', " +
         "'Yu Gothic', sans-serif",
-    fonts: ['Noto Sans CJK JP', 'Noto Sans Mono CJK JP'],
+    fonts: FAMILIES,
     // どのフォントにもない字は、四角になる。絵文字や全角の英数字も、ここで断る
     characters: '[ -~÷×←→…、-ヿ一-鿿]',
     shapes: 'rect, circle, ellipse, line, path, polyline, polygon',

@@ -464,7 +464,7 @@ END
 
 # bats を直に動かすと、attendee を作る準備が、動かした人のマシンの /etc を覆ってしまう
 @test "a suite refuses to prepare its user outside namespaces of its own" {
-    [ "$EUID" = 0 ] || skip 'needs root'
+    requires root
     before=$(cat /proc/self/mountinfo)
     run -1 env -u IN_OWN_NAMESPACES -u BATS_RUN_TMPDIR BATS_TMPDIR="$BATS_TEST_TMPDIR" \
         bats "$TOP/tests/04-uts-hostname.bats"

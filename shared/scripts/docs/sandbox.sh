@@ -2,9 +2,10 @@
 # 使い捨てのホストを用意して、その中でコマンドを動かす。run-docs.py が使う。
 #   sandbox.sh outside NAME DIR COMMAND...  cgroup に入り、名前空間を分けて inside へ
 #   sandbox.sh inside NAME DIR COMMAND...   ホスト名、ユーザー、ホームなどを整える
-# NAME は、文書ごとの cgroup の名前。DIR は、中だけで使う tmpfs を重ねる、空のディレ
-# クトリー。どちらも、あとで呼び出し元が消す。cgroup v2 のときは、分けずにそのまま使う (v2 の
+# NAME は、文書ごとの cgroup の名前。cgroup v2 のときは、分けずにそのまま使う (v2 の
 # 根でない cgroup では、プロセスがいるとコントローラーを配れない。cgroups(7))
+# DIR は、中だけで使う tmpfs を重ねる、空のディレクトリー。cgroup と DIR は、あとで呼
+# び出し元が消す。中からは消せない
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
