@@ -109,7 +109,7 @@ teardown() {
 # 守る行: is_blocked_when_stopped() の繰り返し
 @test "05: SIGTERM is not lost when somebody continues the command while the launcher stops it" {
     prepare_one 05
-    "$WORK/inject" -o "$WORK/result" -r "launcher,kill,1,exit,delay=$((500 * WAIT_FACTOR))" \
+    "$WORK/inject" -o "$WORK/result" -r "launcher,kill,1,exit,delay=$((1000 * SLOWNESS))" \
         -- "${COMMAND[@]}" >/dev/null 3>&- &
     local injector=$! pid
     retry 10 find_traced "$injector"

@@ -285,7 +285,7 @@ start_nested() {
 
 @test "a signal during the set-up ends it with 128+n, and the command does not run" {
     requires root userns strace
-    strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:delay_enter=$((1000000 * WAIT_FACTOR)) \
+    strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:delay_enter=$((2000000 * SLOWNESS)) \
         env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
     local tracer=$! child
     # 対応づけが済んでいて、まだ名前を付けていない子
