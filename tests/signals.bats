@@ -285,10 +285,10 @@ start_nested() {
 
 @test "a signal during the set-up ends it with 128+n, and the command does not run" {
     requires root userns strace
-    strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:delay_enter=$((2000000 * SLOWNESS)) \
+    strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:signal=STOP \
         env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
     local tracer=$! child
-    # 対応づけが済んでいて、まだ名前を付けていない子
+    # 対応づけが済み、名前を付ける所で止められる子
     retry 20 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
         [ -n "$(xargs <"/proc/$child/uid_map")" ]'
     kill -TERM "$(pgrep -x step05 --oldest)"
