@@ -232,5 +232,5 @@ done'
     requires root
     start_container sleep 100
     kill -KILL "$LAUNCHER"
-    retry 2 is_gone "$CONTAINER"
+    promised 2 is_gone "$CONTAINER"
 }

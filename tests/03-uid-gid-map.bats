@@ -212,7 +212,7 @@ program_runs() {
     for count in 1 2 3; do
         run -137 strace -qq -o /dev/null -e trace=write \
             -e inject=write:signal=KILL:when=$count "$BIN" run sh -c "echo ran >$MARKER; sleep 5"
-        retry 2 eval '! program_runs'
+        promised 2 eval '! program_runs'
         [ ! -e "$(marker_outside)" ]
     done
     # 何も起きなければ、書かれる
@@ -227,7 +227,7 @@ program_runs() {
     requires root userns strace
     run -137 strace -f -qq -o /dev/null -e trace=write,prctl,poll,ppoll -e inject=prctl,poll,ppoll:retval=0 \
         -e inject=write:signal=KILL:when=4 "$BIN" run sh -c "echo ran >$MARKER"
-    retry 2 eval '! program_runs'
+    promised 2 eval '! program_runs'
     [ ! -e "$(marker_outside)" ]
 }
 
@@ -250,5 +250,5 @@ program_runs() {
     start_container_as_sudoer sleep 100
     [ "$(xargs <"/proc/$CONTAINER/uid_map")" = "0 4711 1" ]
     kill -KILL "$LAUNCHER"
-    retry 2 is_gone "$CONTAINER"
+    promised 2 is_gone "$CONTAINER"
 }

@@ -129,7 +129,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     retry 5 is_gone "$LAUNCHER"
     wait "$LAUNCHER" || status=$?
     [ "$status" = 137 ]
-    retry 2 all_gone
+    promised 2 all_gone
 }
 
 # bats test_tags=to09
@@ -143,7 +143,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     retry 5 is_gone "$LAUNCHER"
     wait "$LAUNCHER" || status=$?
     [ "$status" = 3 ]
-    retry 2 all_gone
+    promised 2 all_gone
 }
 
 # bats test_tags=to09
@@ -153,7 +153,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     has_own pid
     retry 2 has_processes 4
     kill -KILL "$LAUNCHER"
-    retry 2 all_gone
+    promised 2 all_gone
 }
 
 # INT がないのは、sh -c の sh が自分で受け取るから

@@ -450,12 +450,12 @@ start_evil() {
             kill -TERM "$LAUNCHER"
             wait "$LAUNCHER" || true
             LAUNCHER=
-            retry 2 is_gone "$CONTAINER"
+            promised 2 is_gone "$CONTAINER"
             [ ! -e "$FS/opened" ]
         done
         start_evil "$DIR/step$step" /script
         stop_container
-        retry 2 is_gone "$CONTAINER"
+        promised 2 is_gone "$CONTAINER"
     done
     [ "$sums" = "$(sha256sum "$DIR"/step0[789])" ]
 }

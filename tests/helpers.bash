@@ -12,7 +12,8 @@ TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
 STEP=${STEP:-$(basename "$BATS_TEST_FILENAME" | cut -c1-2)}
 BIN=${BIN:-$TOP/step$STEP}
 
-# わざと遅らせる時間を何倍にするか。ソフトウェアで動く仮想マシン (VM=1) は、10 倍ほど遅い
+# 約束の時間と、わざと遅らせる時間を何倍にするか。ソフトウェアで動く仮想マシン (VM=1)
+# は、10 倍ほど遅い
 SLOWNESS=${VM:+10}
 SLOWNESS=${SLOWNESS:-1}
 # 待つ時間を何倍にするか。待ちきるのは失敗するときだけなので、混んだ機械でも足りる長さに
@@ -73,6 +74,11 @@ retry() {
         ((${EPOCHREALTIME/./} < end)) || return 1
         sleep 0.01
     done
+}
+
+# 秒数が約束のとき: ランチャーが死んでから片付くまで。混んだ機械でも延ばさない
+promised() {
+    WAIT_FACTOR=$SLOWNESS retry "$@"
 }
 
 # 終わらないかもしれないコマンドを、秒数で止める: run -125 within 5 "$BIN" run true

@@ -107,7 +107,7 @@ expect() {
         ((count += 1))
     done <<<"${text//'\n'/$'\n'}"
     [ "${#lines[@]}" = "$count" ]
-    retry 2 no_step_runs
+    promised 2 no_step_runs
     [ "$MOUNTS" = "$(cat /proc/self/mountinfo)" ]
     [ "$LINKS" = "$(ip -br link)" ]
 }

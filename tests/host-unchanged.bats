@@ -46,7 +46,7 @@ is_unchanged() {
 }
 
 unchanged_within() {
-    retry "$1" is_unchanged || {
+    promised "$1" is_unchanged || {
         echo "the host has changed:"
         diff "$BEFORE" "$AFTER"
         return 1
@@ -145,7 +145,7 @@ all_removed() {
     unchanged_within 0
 }
 
-@test "soon after the launcher's SIGKILL, the host is as before" {
+@test "within 2 s after the launcher's SIGKILL, the host is as before" {
     requires root userns cgroup
     local number
     for number in $STEPS; do
@@ -157,7 +157,7 @@ all_removed() {
     unchanged_within 2
 }
 
-@test "soon after the launcher's SIGKILL, no process of a whole family is left, in 05 to 09" {
+@test "within 2 s after the launcher's SIGKILL, no process of a whole family is left, in 05 to 09" {
     requires root userns cgroup
     local number
     for number in 05 07 08 09; do
@@ -195,11 +195,11 @@ all_removed() {
     [ "${#paths[@]}" -ge 1 ]
     kill -KILL "$LAUNCHER"
     finish
-    retry 2 is_gone "$CONTAINER"
+    promised 2 is_gone "$CONTAINER"
     if ! all_removed "${paths[@]}"; then
         run -0 "$BIN" run true
     fi
-    retry 5 all_removed "${paths[@]}"
+    promised 5 all_removed "${paths[@]}"
 }
 
 @test "a user's runs without root leave the host as before" {
@@ -229,7 +229,7 @@ crash_with_link() {
     retry 5 eval '[ "$(readlink "/proc/${OTHERS[-1]}/ns/net")" = "$(readlink "/proc/$CONTAINER/ns/net")" ]'
     kill -KILL "$LAUNCHER"
     finish
-    retry 5 is_gone "$CONTAINER"
+    promised 5 is_gone "$CONTAINER"
 }
 
 crash_stopped() {
@@ -237,7 +237,7 @@ crash_stopped() {
     kill -STOP "$CONTAINER"
     kill -KILL "$LAUNCHER"
     finish
-    retry 5 is_gone "$CONTAINER"
+    promised 5 is_gone "$CONTAINER"
 }
 
 @test "make cleanup removes what killed launchers left, and nothing of anybody else's" {

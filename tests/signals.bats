@@ -561,7 +561,7 @@ nothing_is_left() {
     retry 20 is_gone "$CONTAINER"
     LAUNCHER=
     # 別の PID 名前空間の、同じ PID のランチャーが使うこともある名前
-    [ -z "$GROUP" ] || retry 5 eval '[ ! -d "$GROUP" ]'
+    [ -z "$GROUP" ] || promised 5 eval '[ ! -d "$GROUP" ]'
     run ! ip link show veth-host
     close_terminal
 }
