@@ -1,5 +1,5 @@
 load helpers
-load cgroups
+load host/cgroups
 
 setup() {
     requires root userns cgroup net

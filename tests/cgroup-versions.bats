@@ -6,7 +6,7 @@
 # shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
 # shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
 load helpers
-load cgroups
+load host/cgroups
 
 setup_file() {
     [ "$(id -u)" = 0 ] || skip "needs root"

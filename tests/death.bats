@@ -3,14 +3,14 @@
 # ここでは、間引いた瞬間の表 (death.sh --some) を読む。すべての瞬間は make test-death
 # shellcheck disable=SC2034,SC2154
 load helpers
-load inject
+load campaign/inject
 
 setup_file() {
     [ "$(id -u)" = 0 ] && command -v strace >/dev/null && command -v gcc >/dev/null || return 0
     DEATH_TABLE=$BATS_FILE_TMPDIR/table
     BIN_DIR=$(dirname "$BIN")
     export DEATH_TABLE BIN_DIR
-    "$TOP/tests/death.sh" --some >"$DEATH_TABLE" 2>&1 3>&- || true
+    "$TOP/tests/campaign/death.sh" --some >"$DEATH_TABLE" 2>&1 3>&- || true
 }
 
 setup() {

@@ -7,7 +7,7 @@ setup() {
     mkdir -p "$REPO/steps" "$REPO/slides" "$REPO/tests" "$REPO/shared"
     cp -a "$TOP/GNUmakefile" "$REPO"
     cp -a "$TOP"/shared/{*.[ch],scripts} "$REPO/shared"
-    cp -a "$TOP/tests/attendee.bash" "$REPO/tests"
+    cp -a "$TOP"/tests/{host,docs,maintain.mk} "$REPO/tests"
     cp -a "$TOP/steps/04-uts-hostname" "$REPO/steps"
     rm -f "$REPO/steps/04-uts-hostname/README.ja.md"
     cp "$TOP/step04" "$REPO"
@@ -18,7 +18,7 @@ setup() {
 # 標準入力を文書として動かす: docs [OPTION...]
 docs() {
     cat >"$GUIDE"
-    "$REPO/shared/scripts/run-docs.py" "$@" 04
+    "$REPO/tests/docs/run-docs.py" "$@" 04
 }
 
 @test "a block that shows what the terminal shows passes, in two terminals" {
@@ -187,5 +187,5 @@ wrong
 END
     run -0 sed -n '6p' "$GUIDE"
     [ "$output" = 'debian has 42 files' ]
-    run -0 "$REPO/shared/scripts/run-docs.py" 04
+    run -0 "$REPO/tests/docs/run-docs.py" 04
 }

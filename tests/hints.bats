@@ -3,7 +3,7 @@
 # 簡単に作れる状況は本当に作り、そうでないエラーは strace(1) に返させる。expect の
 # 最初の引数が表の項目で、最後のテストが、書き漏らした項目のないことを確かめる。
 load helpers
-load cgroups
+load host/cgroups
 
 # 表を「呼び出し|対象|errno|条件のファイル<TAB>文」の行にして書き出すプログラム
 setup_file() {

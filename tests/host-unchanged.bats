@@ -2,7 +2,7 @@
 # $ を展開するのは中のシェル
 # shellcheck disable=SC2016,SC2034,SC2153
 load helpers
-load cgroups
+load host/cgroups
 
 STEPS='01 02 03 04 05 06 07 08 09'
 

@@ -1,4 +1,4 @@
-# make matrix (shared/scripts/matrix.sh) のテスト。動かすのに時間がかかるので、1 度動か
+# make matrix (tests/measure/matrix.sh) のテスト。動かすのに時間がかかるので、1 度動か
 # した結果 (matrix.csv) を、いくつものテストで見る
 load helpers
 
@@ -8,7 +8,7 @@ setup_file() {
     cd "$BATS_FILE_TMPDIR/repo"
     find /sys/fs/cgroup -type d -name 'matrix-*' | sort >../groups
     this_host >../before
-    NO_COLOR=1 shared/scripts/matrix.sh >../table 2>../errors || true
+    NO_COLOR=1 tests/measure/matrix.sh >../table 2>../errors || true
     this_host >../after
 }
 
@@ -31,10 +31,10 @@ setup() {
 make_repo() {
     local from
     from=$(dirname "$BIN")
-    mkdir -p "$1/tests" "$1/slides"
+    mkdir -p "$1/tests" "$1/slides/pictures"
     cp -R "$TOP/shared" "$1"
-    cp "$TOP/tests/cgroups.bash" "$1/tests"
-    cp "$TOP/slides/matrix.svg" "$1/slides"
+    cp -R "$TOP"/tests/{host,measure} "$1/tests"
+    cp "$TOP/slides/pictures/matrix.svg" "$1/slides/pictures"
     cp "$from"/step0? "$1"
     cp -a "$from/rootfs" "$1"
 }
@@ -127,21 +127,21 @@ $(cat build/matrix/matrix.csv)
 
 @test "with color, marked cells are bold on a terminal" {
     printf 'step host\nuid 0\npid-namespace a\nstep 01\nuid 5\npid-namespace a\n' >results
-    LC_ALL=C run -0 awk -v mode=table -v color=1 -f shared/scripts/matrix.awk results
+    LC_ALL=C run -0 awk -v mode=table -v color=1 -f tests/measure/matrix.awk results
     [[ $output == *$'\e[1m*5\e[m'* ]]
 }
 
 @test "--check accepts the committed picture" {
-    run -0 shared/scripts/matrix.sh --check
+    run -0 tests/measure/matrix.sh --check
     [ "$output" = "" ]
 }
 
 @test "the check names the cell in which the picture differs, by value or by mark" {
     local picture=../changed.svg
     check() {
-        LC_ALL=C awk -v mode=check -f shared/scripts/matrix.awk build/matrix/probes.txt $picture
+        LC_ALL=C awk -v mode=check -f tests/measure/matrix.awk build/matrix/probes.txt $picture
     }
-    cp slides/matrix.svg $picture
+    cp slides/pictures/matrix.svg $picture
     run -0 check
     sed -i '/^ホスト名,/s/container\*/other*/; /^マウントの数,/s/\*//' $picture
     run -1 check
@@ -157,21 +157,21 @@ $(cat build/matrix/matrix.csv)
 @test "a program that lacks its step's feature fails the check: step 04 in place of 05" {
     cp step05 kept
     cp step04 step05
-    run -1 shared/scripts/matrix.sh --check
+    run -1 tests/measure/matrix.sh --check
     mv kept step05
     # shellcheck disable=SC2016 # $$ は表の見出し
     [[ $output == *'中の PID ($$), 05: 1* -> '* ]]
     [[ $output == *'見えるプロセス, 05: 1* -> '* ]]
     [[ $output == *'見えるプロセス, 06: 1 -> 1*'* ]]
     [[ $output != *'ホスト名, '* ]]
-    [ "${lines[-2]}" = 'matrix: slides/matrix.svg is out of date' ]
+    [ "${lines[-2]}" = 'matrix: slides/pictures/matrix.svg is out of date' ]
     [[ ${lines[-1]} == '  ヒント: '* ]]
 }
 
 @test "a step that does not start is an error that shows the step's own message" {
     cp step03 kept
     printf '#!/bin/sh\necho "step03: broken" >&2\nexit 125\n' >step03
-    run -1 shared/scripts/matrix.sh
+    run -1 tests/measure/matrix.sh
     mv kept step03
     [[ $output == *'step03: broken'* ]]
     [[ $output == *'matrix: step 03 did not run'* ]]
@@ -179,12 +179,12 @@ $(cat build/matrix/matrix.csv)
 }
 
 @test "an unknown argument is refused, and so is a plain user" {
-    run -2 shared/scripts/matrix.sh --bogus
+    run -2 tests/measure/matrix.sh --bogus
     [[ ${lines[0]} == 'matrix: unknown argument: --bogus' ]]
     [[ ${lines[1]} == '  ヒント: '* ]]
     # 人のホームの中は、ほかの人には見えない。写しを試す
-    mkdir -p "$USER_HOME/shared/scripts"
-    cp "$TOP/shared/scripts/matrix.sh" "$USER_HOME/shared/scripts"
-    run -1 setpriv --reuid 4711 --regid 4711 --clear-groups "$USER_HOME/shared/scripts/matrix.sh"
+    mkdir -p "$USER_HOME/tests/measure"
+    cp "$TOP/tests/measure/matrix.sh" "$USER_HOME/tests/measure"
+    run -1 setpriv --reuid 4711 --regid 4711 --clear-groups "$USER_HOME/tests/measure/matrix.sh"
     [[ ${lines[0]} == 'matrix: must be root' ]]
 }

@@ -2,8 +2,8 @@
 #
 # 一般ユーザー attendee を作り、その人の手元にも、いつもと同じ配置を置く。
 
-# shellcheck source-path=SCRIPTDIR source=attendee.bash
-. "$(dirname "${BASH_SOURCE[0]}")/attendee.bash"
+# shellcheck source-path=SCRIPTDIR source=host/attendee.bash
+. "$(dirname "${BASH_SOURCE[0]}")/host/attendee.bash"
 
 setup_suite() {
     TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}

@@ -3,7 +3,7 @@
 # retry と eval の中で使う変数、printf に渡すエスケープ、サブシェルも承知の上
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2059,SC2153,SC2154
 load helpers
-load cgroups
+load host/cgroups
 
 PASSED_ON='INT TERM HUP QUIT USR1 USR2'
 # PID 1 にならないもの、なるもの、全部入り

@@ -5,7 +5,7 @@
 # $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2153,SC2154
 load helpers
-load cgroups
+load host/cgroups
 
 setup() {
     requires root userns

@@ -11,6 +11,8 @@ setup() {
     mkdir repo
     cd repo
     cp -R "$TOP"/{steps,shared,GNUmakefile} .
+    mkdir tests
+    cp -R "$TOP"/tests/{chain,maintain.mk,lint.sh} tests
     rm -rf steps/*/solutions
     git init --quiet
     commit
@@ -22,7 +24,7 @@ commit() {
 }
 
 carry() {
-    shared/scripts/carry.sh "$@"
+    tests/chain/carry.sh "$@"
 }
 
 main_of() {
@@ -238,7 +240,7 @@ make_conflict() {
 # --- check-chain ------------------------------------------------------------
 
 check_chain() {
-    shared/scripts/check-chain.sh
+    tests/chain/check-chain.sh
 }
 
 @test "check-chain: the steps are in order" {
@@ -352,7 +354,7 @@ diff_step() {
 
 @test "help: every target with a ## comment is there, in aligned columns" {
     run -0 make help
-    for target in all step01 rootfs diff02 test check01 carry lint setup help; do
+    for target in all step01 rootfs diff02 test check01 vm slides setup help; do
         [[ $output == *$'\n  '"$target "* ]]
     done
     [[ $output == *$'\n  step01 ... step09        1 つだけ作る'* ]]
@@ -375,7 +377,7 @@ make_path() {
 
 @test "lint: missing tools are named together" {
     make_path bash dirname mktemp rm find sed sort
-    PATH=$PWD/../path run -1 bash shared/scripts/lint.sh
+    PATH=$PWD/../path run -1 bash tests/lint.sh
     assert_error 'lint: command not found: clang-tidy shellcheck cppcheck'
     [[ ${lines[-1]} == *'make setup-dev'* ]]
 }

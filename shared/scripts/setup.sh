@@ -56,7 +56,6 @@ fonts-noto-cjk fontconfig       # 図とスライドの日本語
 libharfbuzz-bin                 # 使う字だけの書体を埋め込む
 poppler-utils                   # PDF のページを数える
 libxml2-utils                   # 図 (SVG) を調べる
-asciinema tmux                  # README の端末の絵
 '
 
 fail() {

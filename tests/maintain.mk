@@ -1,0 +1,62 @@
+# 直す人、足す人のターゲット。GNUmakefile が読み込む。使い方は CONTRIBUTING.ja.md
+
+# --- 9 つのプログラム ----------------------------------------------------------
+carry: ## 変更を後のステップにも入れる (STEP=03)
+	@tests/chain/carry.sh "$(or $(STEP),$(error STEP=NN is missing))"
+check-chain: ## 9 つのプログラムのつながりを調べる
+	@tests/chain/check-chain.sh
+lint: ## 書式と静的解析
+	@tests/lint.sh
+
+# --- 壊して試す ----------------------------------------------------------------
+test-negative: all ## どのテストも、1 つ前のステップでは失敗することを確かめる
+	@$(SUDO) $(SCRIPTS)/test.sh --negative
+test-rootfs: all ## rootfs の、時間のかかる作り方のテスト (debian, image)
+	@$(SUDO) $(SCRIPTS)/test.sh rootfs-slow
+test-faults: all ## システムコールを 1 つずつ失敗させ、結果を表にする
+	@$(SUDO) tests/campaign/faults.sh
+test-death: all ## あらゆる瞬間に終わらせ、何も残らないことを表にする
+	@$(SUDO) tests/campaign/death.sh
+test-load: all ## 200 個同時と、1,000 回続けて
+	@$(SUDO) $(SCRIPTS)/test.sh load-slow
+
+# --- 手引きとスライド ----------------------------------------------------------
+# DOC=05 で、1 つだけにできる
+test-docs: all ## 手引きとスライドに書いたコマンドを、書いたとおりに動かす (DOC=05)
+	@$(SUDO) tests/docs/run-docs.py $(DOC)
+test-ablations: all ## 「この 1 行を消すと」を、本当に消して確かめる (DOC=05)
+	@$(SUDO) tests/docs/run-docs.py --ablations $(DOC)
+docs-update: all ## 手引きとスライドの出力を、実際のものに書き直す (DOC=05)
+	@$(SUDO) tests/docs/run-docs.py --update $(DOC)
+test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、誤りを見つけるか
+	@$(SUDO) $(SCRIPTS)/test.sh docs-slow
+	@node --test slides/tool/test/*.test.mjs
+lint-docs: $(NODE) ## 文章、用語、リンク、自動で作った部分
+	@slides/tool/lint-docs.sh
+slides-check: slides ## 作ったスライドを、本物のブラウザーで調べる
+	@node slides/tool/check-pictures.mjs
+	@node slides/tool/check.mjs $(DOC)
+slides-accept: $(NODE) ## 変わった差分の説明を、読み直したことにする (DOC=05)
+	@node slides/tool/build.mjs --accept $(DOC)
+$(NODE): slides/tool/package-lock.json
+	@npm ci --prefix slides/tool --loglevel=error && touch $@
+
+# --- 仮想マシン ----------------------------------------------------------------
+vm-test: ## 使い捨ての Debian 13 で、README の 2 行とすべてのテストを動かす
+	@tests/vm/test.sh
+vm-arm64: ## arm64 の Linux で、9 つを 1 回ずつ動かす
+	@tests/vm/arm64.sh
+vm-arm64-test: ## arm64 の Debian 13 で、すべてのテストを動かす (1 時間ほど)
+	@tests/vm/arm64.sh --suite
+arm64: ## arm64 のプログラムが作れることを確かめる
+	@tests/vm/arm64.sh --build
+
+# --- 道具 ----------------------------------------------------------------------
+setup-run-docs: ## 手引きのコマンドを動かす道具だけを入れる
+	@sh $(SCRIPTS)/setup.sh run-docs
+setup-dev: ## 静的解析、計測、仮想マシンのパッケージも入れる
+	@sh $(SCRIPTS)/setup.sh dev
+
+.PHONY: carry check-chain lint test-negative test-rootfs test-faults test-death test-load \
+    test-docs test-ablations docs-update test-docs-tools lint-docs slides-check \
+    slides-accept vm-test vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev
