@@ -51,6 +51,12 @@ vm-arm64-test: ## arm64 の Debian 13 で、すべてのテストを動かす (1
 arm64: ## arm64 のプログラムが作れることを確かめる
 	@tests/vm/arm64.sh --build
 
+# --- まとめて ------------------------------------------------------------------
+ci: ## CI と同じことをする (.ci/run)
+	@bash .ci/run
+nightly: ## CI には長すぎるものを動かし、1 つの表にする (.ci/nightly)
+	@bash .ci/nightly $(ONLY)
+
 # --- 道具 ----------------------------------------------------------------------
 setup-run-docs: ## 手引きのコマンドを動かす道具だけを入れる
 	@sh $(SCRIPTS)/setup.sh run-docs
@@ -59,4 +65,4 @@ setup-dev: ## 静的解析、計測、仮想マシンのパッケージも入れ
 
 .PHONY: carry check-chain lint test-negative test-rootfs test-faults test-death test-load \
     test-docs test-ablations docs-update test-docs-tools lint-docs slides-check \
-    slides-accept vm-test vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev
+    slides-accept vm-test vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev ci nightly
