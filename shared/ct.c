@@ -1,37 +1,25 @@
-/* ct.c - プロセスを作り、待ち、終わらせる道具。約束ごとは ct.h に書いてある */
+/* ct.c - プロセスを作り、待つ道具。約束ごとは ct.h に書いてある */
 #define _GNU_SOURCE
 #include "ct.h"
+#include "ct-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-/* exec に失敗した理由。PIPE_BUF より小さいので、1 回の write(2) で届く */
-struct exec_failure {
-    int error;
-    enum missing missing;
-    char path[256];
-};
-
 /* このプロセス自身のこと。ランチャーは 1 つのコンテナしか作らない */
 static struct {
-    pid_t child; /* 0 なら、まだ子がいない */
-    bool is_child; /* 自分が子の側か */
     int killed_by; /* 子が無視したので代わりに SIGKILL したシグナル */
     sigset_t signals; /* ランチャーが受け取るシグナル */
     sigset_t caller_mask; /* 呼び出し元のシグナルマスク */
@@ -40,124 +28,6 @@ static struct {
     bool owns_terminal; /* 始めたとき、前面のプロセスグループだったか */
     struct termios terminal;
 } self;
-
-/* --- エラー ------------------------------------------------------------- */
-
-/* 子を終わらせる。子のほうが先に失敗を報告していれば true。そのとき親が気づいた
- * 失敗 (ESRCH など) は結果でしかないので、2 行目を出さない */
-static bool child_failed_first(void)
-{
-    int status;
-    pid_t pid = self.child;
-
-    self.child = 0;
-    return pid > 0 && kill(pid, SIGKILL) == 0 &&
-           waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == EXIT_SETUP;
-}
-
-void die(const char *format, ...)
-{
-    int error = errno;
-    char message[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
-
-    if (!self.is_child && child_failed_first())
-        exit(EXIT_SETUP);
-    dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
-            message, strerror(error));
-    print_hint(message, error);
-
-    /* 子は親の atexit(3) の後始末をしてはならない。_exit(2) */
-    if (self.is_child)
-        _exit(EXIT_SETUP);
-    exit(EXIT_SETUP);
-}
-
-/* --- ファイル ------------------------------------------------------------ */
-
-const char *path_of(const char *format, ...)
-{
-    static char path[4096];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(path, sizeof(path), format, args);
-    va_end(args);
-    return path;
-}
-
-void write_file(const char *path, const char *format, ...)
-{
-    char text[4096];
-    va_list args;
-
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if ((size_t)length >= sizeof(text)) {
-        errno = E2BIG;
-        die("write %s", path);
-    }
-
-    /* O_CREAT を付けると、ファイルがないときに EACCES という別の話になる */
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd == -1)
-        die("open %s", path);
-    if (write(fd, text, length) != length)
-        die("write %s", path);
-    close(fd);
-}
-
-void mount_dir(const char *source, const char *target, const char *type,
-               unsigned long flags, const char *data)
-{
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_NO_SYMLINKS,
-    };
-    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int dir = syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how));
-
-    if (here == -1)
-        die("open .");
-    if (dir == -1)
-        die("openat2 %s", target);
-    /* 開いたディレクトリーそのものにマウントするので、すり替える隙がない */
-    if (fchdir(dir) == -1)
-        die("fchdir %s", target);
-    if (mount(source, ".", type, flags, data) == -1)
-        die("mount %s", target);
-    if (fchdir(here) == -1)
-        die("fchdir .");
-    close(dir);
-    close(here);
-}
-
-void enter_mount(const char *path, long type)
-{
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_NO_SYMLINKS,
-    };
-    struct statfs fs;
-    int dir = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-
-    if (dir == -1)
-        die("openat2 %s", path);
-    if (fstatfs(dir, &fs) == -1)
-        die("fstatfs %s", path);
-    errno = EXDEV;
-    if (fs.f_type != type)
-        die("fstatfs %s", path);
-    if (fchdir(dir) == -1)
-        die("fchdir %s", path);
-    close(dir);
-}
 
 /* --- 誰が動かしたか ------------------------------------------------------ */
 
@@ -230,18 +100,13 @@ pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-void watch_child(pid_t pid)
-{
-    self.child = pid;
-}
-
 /* --- 子 ------------------------------------------------------------------ */
 
 void begin_child(const struct pipes *pipes)
 {
     char pid[32] = "";
 
-    self.is_child = true;
+    fail_as_child();
     /* まだホストの /proc が見えているので、/proc/self はホストから見た PID を
      * 指す。getpid(2) では、新しい PID 名前空間の 1 になってしまう */
     if (self.has_terminal && readlink("/proc/self", pid, sizeof(pid) - 1) != -1)
@@ -302,7 +167,7 @@ static bool is_interactive_shell(char *const *command)
 /* シェルは、自分で端末を管理する。PID 名前空間の外にあるランチャーのグループ
  * は 0 にしか見えず、終わるときに戻せないので、自分のグループを作る。ほかの
  * コマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにする */
-static void lead_terminal(char *const *command)
+void lead_terminal(char *const *command)
 {
     if (!self.owns_terminal || !is_interactive_shell(command))
         return;
@@ -313,30 +178,12 @@ static void lead_terminal(char *const *command)
         die("tcsetpgrp");
 }
 
-void prepare_exec(char *const *command, const struct pipes *pipes)
+void restore_signals(void)
 {
-    unsigned int report = pipes->report[1];
-
-    lead_terminal(command);
     if (sigaction(SIGCHLD, &self.caller_sigchld, NULL) == -1)
         die("sigaction SIGCHLD");
     if (sigprocmask(SIG_SETMASK, &self.caller_mask, NULL) == -1)
         die("sigprocmask");
-    if (report > 3 && close_range(3, report - 1, 0) == -1)
-        die("close_range 3");
-    if (close_range(report + 1, ~0U, 0) == -1)
-        die("close_range %u", report + 1);
-}
-
-void report_exec_failure(const struct pipes *pipes, const char *command)
-{
-    struct exec_failure failure = {.error = errno};
-
-    failure.missing = find_missing(command, failure.path, sizeof(failure.path));
-    /* 親がもういなければ、知らせる相手もいない */
-    if (write(pipes->report[1], &failure, sizeof(failure)) == -1)
-        _exit(EXIT_SETUP);
-    _exit(EXIT_CANNOT_RUN);
 }
 
 /* --- 親: シグナル --------------------------------------------------------- */
@@ -469,13 +316,12 @@ static bool is_running(pid_t pid)
  * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。子
  * は wait するまでゾンビで、そのグループには kill(2) がまだ成功する。別のグルー
  * プがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
-static void restore_terminal(void)
+static void restore_terminal(pid_t pid)
 {
     if (!self.owns_terminal)
         return;
     pid_t front = tcgetpgrp(STDIN_FILENO);
-    if (front == self.child ||
-        (front > 0 && kill(-front, 0) == -1 && errno == ESRCH))
+    if (front == pid || (front > 0 && kill(-front, 0) == -1 && errno == ESRCH))
         tcsetpgrp(STDIN_FILENO, getpgrp());
     if (tcgetpgrp(STDIN_FILENO) == getpgrp())
         tcsetattr(STDIN_FILENO, TCSADRAIN, &self.terminal);
@@ -493,45 +339,10 @@ void forward_signals(pid_t pid, const struct pipes *pipes)
             pass_on(pid, &info, pipes);
         }
     }
-    restore_terminal();
+    restore_terminal(pid);
 }
 
-/* --- 親: 終了ステータス --------------------------------------------------- */
-
-static int report_failure(const struct exec_failure *failure,
-                          const char *command)
+int requested_signal(int signal)
 {
-    static const char *const what[] = {
-        [MISSING_COMMAND] = "command",
-        [MISSING_INTERPRETER] = "interpreter",
-        [MISSING_LOADER] = "loader",
-    };
-    char message[512];
-
-    dprintf(STDERR_FILENO, "%s: exec %s: %s\n", program_invocation_short_name,
-            command, strerror(failure->error));
-    snprintf(message, sizeof(message), "exec %s %s", what[failure->missing],
-             failure->path);
-    print_hint(message, failure->error);
-    bool found = failure->missing != MISSING_COMMAND;
-    return failure->error == ENOENT && !found ? EXIT_NOT_FOUND
-                                              : EXIT_CANNOT_RUN;
-}
-
-int exit_status(int status, const struct pipes *pipes, const char *command)
-{
-    struct exec_failure failure;
-
-    self.child = 0; /* 回収したので、PID はもう他人のものかもしれない */
-    /* 子は終わっているので、読めなければすぐ EOF になる: exec は成功していた */
-    ssize_t length = read(pipes->report[0], &failure, sizeof(failure));
-    if (length == -1)
-        die("read report");
-    if (length > 0)
-        return report_failure(&failure, command);
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    if (WTERMSIG(status) == SIGKILL && self.killed_by != 0)
-        return 128 + self.killed_by;
-    return 128 + WTERMSIG(status);
+    return signal == SIGKILL && self.killed_by != 0 ? self.killed_by : signal;
 }

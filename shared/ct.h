@@ -47,6 +47,8 @@ struct pipes {
     int gate[2]; /* 親から子へ: 「進め」の 1 バイト */
 };
 
+/* --- cli.c: コマンドライン ----------------------------------------------- */
+
 /* コマンド行を読む。accepted は OPTION_* の論理和。誤りがあれば使い方を
  * stderr に出し、EXIT_USAGE で終わる。-h なら stdout に出し、0 で終わる。
  * getopt_long(3) */
@@ -56,26 +58,18 @@ struct options parse_options(int argc, char *argv[], int accepted);
 _Noreturn void usage_error(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
+/* --- ct-fail.c: 失敗を伝えて終わる --------------------------------------- */
+
 /* "step07: <メッセージ>: <errno の説明>" とヒントを stderr に出し、EXIT_SETUP
  * で終わる。メッセージは「システムコール 対象」の形にする。親で失敗したときは、
  * 先に子を終わらせる。err(3) */
 _Noreturn void die(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
-/* そのエラーのよくある原因と次の一手を stderr に出す。message は die() に渡す
- * ものと同じ形。知らない組み合わせなら何も出さない */
-void print_hint(const char *message, int error);
+/* 親: 子の PID を覚える。このあと die() すると、子も終わらせる。0 なら忘れる */
+void watch_child(pid_t pid);
 
-/* exec が ENOENT で失敗した本当の理由 */
-enum missing {
-    MISSING_COMMAND, /* コマンドそのものがない */
-    MISSING_INTERPRETER, /* スクリプトの 1 行目 (#!) のプログラムがない */
-    MISSING_LOADER, /* 動的リンクのローダー (ld-linux など) がない */
-};
-
-/* command を PATH から探し、足りないもののパスを path (size バイト) に入れる。
- * そのファイルが見えるルートの中で呼ぶこと。execve(2), elf(5) */
-enum missing find_missing(const char *command, char *path, size_t size);
+/* --- ct-files.c: ファイルとマウント -------------------------------------- */
 
 /* path を開き、書式どおりの文字列を 1 回の write(2) で書く。/proc や cgroup の
  * ファイルは、1 回の write を 1 つの命令とみなす。ファイルは作らない */
@@ -86,10 +80,18 @@ void write_file(const char *path, const char *format, ...)
 const char *path_of(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
-/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、そうでなけれ
- * ば自分の id。sudo(8) の ENVIRONMENT */
-uid_t invoking_uid(void);
-gid_t invoking_gid(void);
+/* mount(2) と同じ。ただし target は本物のディレクトリーに限り、途中にシンボリッ
+ * クリンクがあれば ELOOP で終わる。ほかのコンテナが書けるルートの中では、mount
+ * の直前に target をリンクに差し替えられるからだ。openat2(2) */
+void mount_dir(const char *source, const char *target, const char *type,
+               unsigned long flags, const char *data);
+
+/* path に入る。リンクがあれば ELOOP、ファイルシステムの種類 (statfs(2) の
+ * f_type) が違えば EXDEV で終わる。入ったあとの 1 語だけの名前は、外から差し
+ * 替えられない */
+void enter_mount(const char *path, long type);
+
+/* --- ct.c: 子を作り、待つ ------------------------------------------------ */
 
 /* 子を作る前に 1 度だけ呼ぶ。閉じている 0, 1, 2 番の fd を /dev/null で埋め、
  * 子に渡すシグナルを受け取れるようにし、端末の設定を覚える */
@@ -98,9 +100,6 @@ void prepare_launcher(void);
 /* clone3(2) を fork(2) と同じ意味 (スタックは親の写し) で呼ぶ。flags は
  * CLONE_NEW* の論理和。戻り値も fork(2) と同じで、失敗は -1 と errno */
 pid_t clone_child(uint64_t flags);
-
-/* 親: 子の PID を覚える。このあと die() すると、子も終わらせる */
-void watch_child(pid_t pid);
 
 /* 子: 最初に呼ぶ。stdin が端末なら、ホストから見た自分の PID を stderr に知らせ
  * る。続けて die_with_parent() をする */
@@ -117,16 +116,16 @@ void gate_wait(const struct pipes *pipes);
  * くれる */
 void gate_open(const struct pipes *pipes);
 
-/* mount(2) と同じ。ただし target は本物のディレクトリーに限り、途中にシンボリッ
- * クリンクがあれば ELOOP で終わる。ほかのコンテナが書けるルートの中では、mount
- * の直前に target をリンクに差し替えられるからだ。openat2(2) */
-void mount_dir(const char *source, const char *target, const char *type,
-               unsigned long flags, const char *data);
+/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、そうでなけれ
+ * ば自分の id。sudo(8) の ENVIRONMENT */
+uid_t invoking_uid(void);
+gid_t invoking_gid(void);
 
-/* path に入る。リンクがあれば ELOOP、ファイルシステムの種類 (statfs(2) の
- * f_type) が違えば EXDEV で終わる。入ったあとの 1 語だけの名前は、外から差し
- * 替えられない */
-void enter_mount(const char *path, long type);
+/* 親: 子が終わるまで待ち、届いたシグナルを子に渡す。端末の設定も元に戻す。子は
+ * まだ回収しないので、続けて waitpid(2) を呼ぶ。sigwaitinfo(2) */
+void forward_signals(pid_t pid, const struct pipes *pipes);
+
+/* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
 
 /* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
  * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出
@@ -136,10 +135,6 @@ void prepare_exec(char *const *command, const struct pipes *pipes);
 /* 子: exec に失敗した理由 (errno) を親に知らせて終わる */
 _Noreturn void report_exec_failure(const struct pipes *pipes,
                                    const char *command);
-
-/* 親: 子が終わるまで待ち、届いたシグナルを子に渡す。端末の設定も元に戻す。子は
- * まだ回収しないので、続けて waitpid(2) を呼ぶ。sigwaitinfo(2) */
-void forward_signals(pid_t pid, const struct pipes *pipes);
 
 /* waitpid(2) の status から、ランチャーの終了ステータスを決める。子が exec に
  * 失敗していたら、その理由を stderr に出す */

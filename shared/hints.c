@@ -1,12 +1,10 @@
 /* hints.c - errno から、よくある原因と次の一手を日本語で示す */
 #define _GNU_SOURCE
-#include "ct.h"
+#include "ct-private.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -267,87 +265,4 @@ void print_hint(const char *message, int error)
             return;
         }
     }
-}
-
-/* --- exec の ENOENT の理由を調べる ---------------------------------------- */
-
-/* execvp(3) と同じ順に探し、最初に見つかったファイルのパスを path に入れる */
-static bool find_command(const char *command, char *path, size_t size)
-{
-    const char *dirs = getenv("PATH");
-
-    snprintf(path, size, "%s", command);
-    if (strchr(command, '/') != NULL || *command == '\0')
-        return access(path, F_OK) == 0;
-    while (dirs != NULL && *dirs != '\0') {
-        int length = strcspn(dirs, ":");
-
-        snprintf(path, size, "%.*s/%s", length, dirs, command);
-        if (access(path, F_OK) == 0)
-            return true;
-        dirs += length + (dirs[length] == ':');
-    }
-    snprintf(path, size, "%s", command);
-    return false;
-}
-
-/* ELF のプログラムヘッダーから PT_INTERP を探す。32 ビットと 64 ビットでは構造
- * 体が違うだけなので、同じ手順を型だけ変えて 2 度作る。elf(5) */
-#define DEFINE_READ_LOADER(bits) \
-    static bool read_loader##bits(int fd, char *path, size_t size) \
-    { \
-        Elf##bits##_Ehdr head; \
-        Elf##bits##_Phdr part; \
-\
-        if (pread(fd, &head, sizeof(head), 0) != sizeof(head)) \
-            return false; \
-        for (int i = 0; i < head.e_phnum; i++) { \
-            off_t at = head.e_phoff + (off_t)i * head.e_phentsize; \
-            if (pread(fd, &part, sizeof(part), at) != sizeof(part)) \
-                return false; \
-            if (part.p_type != PT_INTERP || part.p_filesz >= size) \
-                continue; \
-            ssize_t length = pread(fd, path, part.p_filesz, part.p_offset); \
-            path[length > 0 ? length : 0] = '\0'; \
-            return length > 0; \
-        } \
-        return false; \
-    }
-DEFINE_READ_LOADER(32)
-DEFINE_READ_LOADER(64)
-
-/* "#! /bin/sh -e\n" から /bin/sh を取り出す */
-static bool read_interpreter(const char *head, char *path, size_t size)
-{
-    if (strncmp(head, "#!", 2) != 0)
-        return false;
-    head += 2 + strspn(head + 2, " \t");
-    snprintf(path, size, "%.*s", (int)strcspn(head, " \t\n"), head);
-    return *path != '\0';
-}
-
-enum missing find_missing(const char *command, char *path, size_t size)
-{
-    char head[128] = "";
-
-    /* 実行できないファイルなら、理由はそのファイルにある */
-    if (!find_command(command, path, size) || access(path, X_OK) == -1)
-        return MISSING_COMMAND;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1)
-        return MISSING_COMMAND;
-    ssize_t length = read(fd, head, sizeof(head) - 1);
-    bool elf = length > EI_CLASS && memcmp(head, ELFMAG, SELFMAG) == 0;
-    bool has_loader =
-        elf && (head[EI_CLASS] == ELFCLASS64 ? read_loader64(fd, path, size)
-                                             : read_loader32(fd, path, size));
-    close(fd);
-    if (has_loader)
-        return MISSING_LOADER;
-    if (!read_interpreter(head, path, size))
-        return MISSING_COMMAND;
-    /* インタープリターがあるなら、足りないのはそのローダー */
-    if (access(path, X_OK) == 0)
-        return find_missing(path_of("%s", path), path, size);
-    return MISSING_INTERPRETER;
 }

@@ -10,7 +10,6 @@ setup_file() {
     export TABLE=$BATS_FILE_TMPDIR/table
     cat >"$BATS_FILE_TMPDIR/dump.c" <<'END'
 #include "hints.c"
-const char *path_of(const char *format, ...) { return format; }
 int main(void)
 {
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {

@@ -1,7 +1,7 @@
 /*
  * 子プロセスを作り、別のプログラムに置き換える
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   子の終了ステータスが、そのままランチャーの終了ステータスになる
  */

@@ -1,7 +1,7 @@
 /*
  * IPC、ネットワーク、ユーザーの名前空間を分ける
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   ls -l /proc/self/ns の番号が、ホストと 3 つだけ違う
  */

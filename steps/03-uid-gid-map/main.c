@@ -1,7 +1,7 @@
 /*
  * ユーザー名前空間の中で uid 0 になる
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   中の id は 0。外の ps では、動かした人のユーザー名になる
  */

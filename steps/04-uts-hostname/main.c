@@ -1,7 +1,7 @@
 /*
  * コンテナだけのホスト名を持つ
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   中の uname -n は container。外の uname -n は変わらない
  */

@@ -1,7 +1,7 @@
 /*
  * PID とマウントの名前空間を分ける
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   中の echo $$ は 1。ps には中のプロセスだけが見える
  */

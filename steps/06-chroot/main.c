@@ -1,7 +1,7 @@
 /*
  * chroot で、自分だけのルートディレクトリーを持つ
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   ls / は rootfs の中。しかし /demo/unchroot は外に出る
  */

@@ -1,7 +1,7 @@
 /*
  * pivot_root で、外に出られないルートを持つ
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
  * 見る:   /demo/unchroot でも出られない。mount には中のものだけ
  */

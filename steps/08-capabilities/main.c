@@ -1,7 +1,7 @@
 /*
  * root の力を取り上げる
  *
- * 作る:   cc -o ../../step main.c ../../shared/{ct,cli,hints}.c -lcap
+ * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c -lcap
  * 動かす: sudo ../../step run
  * 見る:   中の grep Cap /proc/self/status は、3 つのビットだけ
  */

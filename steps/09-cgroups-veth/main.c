@@ -2,7 +2,7 @@
  * 資源を制限し、ホストとネットワークでつなぐ
  *
  * 作る:   cc -o ../../step main.c \
- *             ../../shared/{ct,cli,hints,cgroup,netlink}.c -lcap -lmnl
+ *             ../../shared/{ct*,cli,hints,cgroup,netlink}.c -lcap -lmnl
  * 動かす: sudo ../../step run
  * 見る:   中の ip addr と /demo/memhog。外の ip addr show veth-host
  */

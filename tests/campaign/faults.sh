@@ -286,9 +286,9 @@ run_unit() {
 # shared/hints.c そのものに、出るはずのヒントを尋ねる。引数がなければ、errno の名前
 # と説明の一覧
 build_hint() {
-    cc -std=gnu11 -I"$TOP/shared" -o "$1/hint" -x c - "$TOP"/shared/{ct,hints}.c <<'END'
+    cc -std=gnu11 -I"$TOP/shared" -o "$1/hint" -x c - "$TOP/shared/hints.c" <<'END'
 #define _GNU_SOURCE
-#include "ct.h"
+#include "ct-private.h"
 #include <stdio.h>
 #include <string.h>
 int main(int argc, char *argv[])

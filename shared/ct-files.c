@@ -1,0 +1,92 @@
+/* ct-files.c - ファイルに書き、マウントし、ディレクトリに入る */
+#define _GNU_SOURCE
+#include "ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+const char *path_of(const char *format, ...)
+{
+    static char path[4096];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(path, sizeof(path), format, args);
+    va_end(args);
+    return path;
+}
+
+void write_file(const char *path, const char *format, ...)
+{
+    char text[4096];
+    va_list args;
+
+    va_start(args, format);
+    int length = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if ((size_t)length >= sizeof(text)) {
+        errno = E2BIG;
+        die("write %s", path);
+    }
+
+    /* O_CREAT を付けると、ファイルがないときに EACCES という別の話になる */
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        die("open %s", path);
+    if (write(fd, text, length) != length)
+        die("write %s", path);
+    close(fd);
+}
+
+void mount_dir(const char *source, const char *target, const char *type,
+               unsigned long flags, const char *data)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS,
+    };
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int dir = syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how));
+
+    if (here == -1)
+        die("open .");
+    if (dir == -1)
+        die("openat2 %s", target);
+    /* 開いたディレクトリーそのものにマウントするので、すり替える隙がない */
+    if (fchdir(dir) == -1)
+        die("fchdir %s", target);
+    if (mount(source, ".", type, flags, data) == -1)
+        die("mount %s", target);
+    if (fchdir(here) == -1)
+        die("fchdir .");
+    close(dir);
+    close(here);
+}
+
+void enter_mount(const char *path, long type)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS,
+    };
+    struct statfs fs;
+    int dir = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (dir == -1)
+        die("openat2 %s", path);
+    if (fstatfs(dir, &fs) == -1)
+        die("fstatfs %s", path);
+    errno = EXDEV;
+    if (fs.f_type != type)
+        die("fstatfs %s", path);
+    if (fchdir(dir) == -1)
+        die("fchdir %s", path);
+    close(dir);
+}
