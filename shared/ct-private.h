@@ -2,7 +2,7 @@
  * ct-private.h - ct.h の裏側のファイルが、互いに使うもの
  *
  * 呼び出しは一方通行。どのファイルも、ここより右にあるものだけを呼ぶ:
- * exec, ct, cli, files, fail, hints
+ * launcher, exec, signals, terminal, cli, files, fail, hints
  */
 #ifndef CT_PRIVATE_H
 #define CT_PRIVATE_H
@@ -21,7 +21,11 @@ void print_hint(const char *message, int error);
 /* 子: このあとの die() は、親の atexit(3) の後始末をしない */
 void fail_as_child(void);
 
-/* --- ct.c: 子を作り、待つ ------------------------------------------------ */
+/* --- ct-signals.c: シグナル ---------------------------------------------- */
+
+/* 親: 子に渡すシグナルを止め、forward_signals() が受け取れるようにする。
+ * SIGCHLD は、デフォルトの扱いにする */
+void receive_signals(void);
 
 /* 子: シグナルのマスクと SIGCHLD の扱いを、呼び出し元の状態に戻す */
 void restore_signals(void);
@@ -30,7 +34,18 @@ void restore_signals(void);
  * は、forward_signals() が SIGKILL に替えている */
 int requested_signal(int signal);
 
+/* --- ct-terminal.c: 端末 ------------------------------------------------- */
+
+/* 親: stdin が端末なら、その設定と、前面にいたかどうかを覚える。tcgetattr(3) */
+void remember_terminal(void);
+
+/* stdin は、覚えたときに端末だったか */
+bool has_terminal(void);
+
 /* 子: command が対話的なシェルなら、自分のプロセスグループを作って前面に出る */
 void lead_terminal(char *const *command);
+
+/* 親: pid の子が終わったら、端末の設定と前面のプロセスグループを元に戻す */
+void restore_terminal(pid_t pid);
 
 #endif

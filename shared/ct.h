@@ -91,7 +91,7 @@ void mount_dir(const char *source, const char *target, const char *type,
  * 替えられない */
 void enter_mount(const char *path, long type);
 
-/* --- ct.c: 子を作り、待つ ------------------------------------------------ */
+/* --- ct-launcher.c: 子を作り、親と子をそろえる --------------------------- */
 
 /* 子を作る前に 1 度だけ呼ぶ。閉じている 0, 1, 2 番の fd を /dev/null で埋め、
  * 子に渡すシグナルを受け取れるようにし、端末の設定を覚える */
@@ -120,6 +120,8 @@ void gate_open(const struct pipes *pipes);
  * ば自分の id。sudo(8) の ENVIRONMENT */
 uid_t invoking_uid(void);
 gid_t invoking_gid(void);
+
+/* --- ct-signals.c: シグナル ---------------------------------------------- */
 
 /* 親: 子が終わるまで待ち、届いたシグナルを子に渡す。端末の設定も元に戻す。子は
  * まだ回収しないので、続けて waitpid(2) を呼ぶ。sigwaitinfo(2) */

@@ -1,20 +1,15 @@
-/* ct.c - プロセスを作り、待つ道具。約束ごとは ct.h に書いてある */
+/* ct-signals.c - シグナルを子に渡す。PID 1 が捨てるものは、代わりに起こす */
 #define _GNU_SOURCE
-#include "ct.h"
 #include "ct-private.h"
+#include "ct.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,55 +19,14 @@ static struct {
     sigset_t signals; /* ランチャーが受け取るシグナル */
     sigset_t caller_mask; /* 呼び出し元のシグナルマスク */
     struct sigaction caller_sigchld; /* 呼び出し元の SIGCHLD の扱い */
-    bool has_terminal; /* stdin が端末か */
-    bool owns_terminal; /* 始めたとき、前面のプロセスグループだったか */
-    struct termios terminal;
 } self;
 
-/* --- 誰が動かしたか ------------------------------------------------------ */
-
-/* sudo が残した環境変数から id を読む。片方だけだったり、数でなかったりすれば、
- * 黙って root の id にせず終わる */
-static unsigned long sudo_id(const char *name, unsigned long fallback)
-{
-    char *end = NULL;
-
-    if (geteuid() != 0 || getenv("SUDO_UID") == NULL)
-        return fallback;
-    const char *text = getenv(name);
-    errno = 0;
-    unsigned long id = text == NULL ? 0 : strtoul(text, &end, 10);
-    if (end == NULL || *text < '0' || *text > '9' || *end != '\0' ||
-        id >= UINT32_MAX)
-        errno = EINVAL;
-    if (errno != 0)
-        die("getenv %s", name);
-    return id;
-}
-
-uid_t invoking_uid(void)
-{
-    return sudo_id("SUDO_UID", getuid());
-}
-
-gid_t invoking_gid(void)
-{
-    return sudo_id("SUDO_GID", getgid());
-}
-
-/* --- 準備 ---------------------------------------------------------------- */
-
-void prepare_launcher(void)
+void receive_signals(void)
 {
     static const int wanted[] = {
         SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
         SIGCHLD, SIGWINCH, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU,
     };
-
-    /* 0 から 2 が空いていると、このあと開くパイプが stdin などになってしまう */
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) == -1)
-            die("open /dev/null");
 
     sigemptyset(&self.signals);
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -87,95 +41,6 @@ void prepare_launcher(void)
     struct sigaction standard = {.sa_handler = SIG_DFL};
     if (sigaction(SIGCHLD, &standard, &self.caller_sigchld) == -1)
         die("sigaction SIGCHLD");
-
-    self.has_terminal = tcgetattr(STDIN_FILENO, &self.terminal) == 0;
-    self.owns_terminal =
-        self.has_terminal && tcgetpgrp(STDIN_FILENO) == getpgrp();
-}
-
-pid_t clone_child(uint64_t flags)
-{
-    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
-
-    return syscall(SYS_clone3, &args, sizeof(args));
-}
-
-/* --- 子 ------------------------------------------------------------------ */
-
-void begin_child(const struct pipes *pipes)
-{
-    char pid[32] = "";
-
-    fail_as_child();
-    /* まだホストの /proc が見えているので、/proc/self はホストから見た PID を
-     * 指す。getpid(2) では、新しい PID 名前空間の 1 になってしまう */
-    if (self.has_terminal && readlink("/proc/self", pid, sizeof(pid) - 1) != -1)
-        dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %s です\n",
-                program_invocation_short_name, pid);
-    die_with_parent(pipes);
-}
-
-void die_with_parent(const struct pipes *pipes)
-{
-    struct pollfd reader = {.fd = pipes->report[1]};
-
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
-        die("prctl PR_SET_PDEATHSIG");
-    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
-     * POLLERR になる。getppid(2) は新しい PID 名前空間では 0 しか返さない */
-    if (poll(&reader, 1, 0) == -1)
-        die("poll");
-    if (reader.revents & POLLERR)
-        _exit(EXIT_SETUP);
-}
-
-void gate_wait(const struct pipes *pipes)
-{
-    char go;
-
-    /* 自分が書き込み側を持っていると、親が死んでも EOF が来ない。pipe(7) */
-    close(pipes->gate[1]);
-    ssize_t length = read(pipes->gate[0], &go, 1);
-    if (length == -1)
-        die("read gate");
-    if (length == 0)
-        _exit(EXIT_SETUP);
-    close(pipes->gate[0]);
-}
-
-void gate_open(const struct pipes *pipes)
-{
-    close(pipes->gate[0]);
-    if (write(pipes->gate[1], "", 1) == -1 && errno != EPIPE)
-        die("write gate");
-    close(pipes->gate[1]);
-}
-
-/* スクリプトを渡されていないシェル: sh, bash -l など */
-static bool is_interactive_shell(char *const *command)
-{
-    size_t length = strlen(command[0]);
-
-    if (length < 2 || strcmp(command[0] + length - 2, "sh") != 0)
-        return false;
-    while (*++command != NULL)
-        if (**command != '-' || strchr(*command, 'c') != NULL)
-            return false;
-    return true;
-}
-
-/* シェルは、自分で端末を管理する。PID 名前空間の外にあるランチャーのグループ
- * は 0 にしか見えず、終わるときに戻せないので、自分のグループを作る。ほかの
- * コマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにする */
-void lead_terminal(char *const *command)
-{
-    if (!self.owns_terminal || !is_interactive_shell(command))
-        return;
-    if (setpgid(0, 0) == -1)
-        die("setpgid");
-    /* SIGTTOU はまだ止めてあるので、背後からでも前面に出られる。tcsetpgrp(3) */
-    if (tcsetpgrp(STDIN_FILENO, getpgrp()) == -1)
-        die("tcsetpgrp");
 }
 
 void restore_signals(void)
@@ -185,8 +50,6 @@ void restore_signals(void)
     if (sigprocmask(SIG_SETMASK, &self.caller_mask, NULL) == -1)
         die("sigprocmask");
 }
-
-/* --- 親: シグナル --------------------------------------------------------- */
 
 /* exec が済むと、CLOEXEC のパイプの書き込み側が閉じる */
 static bool has_executed(const struct pipes *pipes)
@@ -310,21 +173,6 @@ static bool is_running(pid_t pid)
     if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
         die("waitid %d", pid);
     return info.si_pid == 0;
-}
-
-/* コンテナのシェルが残した端末の設定を、始める前に戻す。前面が死んだコンテナの
- * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。子
- * は wait するまでゾンビで、そのグループには kill(2) がまだ成功する。別のグルー
- * プがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
-static void restore_terminal(pid_t pid)
-{
-    if (!self.owns_terminal)
-        return;
-    pid_t front = tcgetpgrp(STDIN_FILENO);
-    if (front == pid || (front > 0 && kill(-front, 0) == -1 && errno == ESRCH))
-        tcsetpgrp(STDIN_FILENO, getpgrp());
-    if (tcgetpgrp(STDIN_FILENO) == getpgrp())
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &self.terminal);
 }
 
 void forward_signals(pid_t pid, const struct pipes *pipes)

@@ -1,0 +1,113 @@
+/* ct-launcher.c - 子を作り、親と子の足並みをそろえる */
+#define _GNU_SOURCE
+#include "ct-private.h"
+#include "ct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void prepare_launcher(void)
+{
+    /* 0 から 2 が空いていると、このあと開くパイプが stdin などになってしまう */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) == -1)
+            die("open /dev/null");
+
+    receive_signals();
+    remember_terminal();
+}
+
+pid_t clone_child(uint64_t flags)
+{
+    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+
+    return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+void begin_child(const struct pipes *pipes)
+{
+    char pid[32] = "";
+
+    fail_as_child();
+    /* まだホストの /proc が見えているので、/proc/self はホストから見た PID を
+     * 指す。getpid(2) では、新しい PID 名前空間の 1 になってしまう */
+    if (has_terminal() && readlink("/proc/self", pid, sizeof(pid) - 1) != -1)
+        dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %s です\n",
+                program_invocation_short_name, pid);
+    die_with_parent(pipes);
+}
+
+void die_with_parent(const struct pipes *pipes)
+{
+    struct pollfd reader = {.fd = pipes->report[1]};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        die("prctl PR_SET_PDEATHSIG");
+    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
+     * POLLERR になる。getppid(2) は新しい PID 名前空間では 0 しか返さない */
+    if (poll(&reader, 1, 0) == -1)
+        die("poll");
+    if (reader.revents & POLLERR)
+        _exit(EXIT_SETUP);
+}
+
+void gate_wait(const struct pipes *pipes)
+{
+    char go;
+
+    /* 自分が書き込み側を持っていると、親が死んでも EOF が来ない。pipe(7) */
+    close(pipes->gate[1]);
+    ssize_t length = read(pipes->gate[0], &go, 1);
+    if (length == -1)
+        die("read gate");
+    if (length == 0)
+        _exit(EXIT_SETUP);
+    close(pipes->gate[0]);
+}
+
+void gate_open(const struct pipes *pipes)
+{
+    close(pipes->gate[0]);
+    if (write(pipes->gate[1], "", 1) == -1 && errno != EPIPE)
+        die("write gate");
+    close(pipes->gate[1]);
+}
+
+/* --- 実行したユーザー ----------------------------------------------------- */
+
+/* sudo が残した環境変数から id を読む。片方だけだったり、数でなかったりすれば、
+ * 黙って root の id にせず終わる */
+static unsigned long sudo_id(const char *name, unsigned long fallback)
+{
+    char *end = NULL;
+
+    if (geteuid() != 0 || getenv("SUDO_UID") == NULL)
+        return fallback;
+    const char *text = getenv(name);
+    errno = 0;
+    unsigned long id = text == NULL ? 0 : strtoul(text, &end, 10);
+    if (end == NULL || *text < '0' || *text > '9' || *end != '\0' ||
+        id >= UINT32_MAX)
+        errno = EINVAL;
+    if (errno != 0)
+        die("getenv %s", name);
+    return id;
+}
+
+uid_t invoking_uid(void)
+{
+    return sudo_id("SUDO_UID", getuid());
+}
+
+gid_t invoking_gid(void)
+{
+    return sudo_id("SUDO_GID", getgid());
+}
