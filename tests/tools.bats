@@ -266,6 +266,15 @@ END
     # 前のステップにあり、04 になく、05 にまたある行
     sed -i '/^    watch_child(pid);$/d' "$main"
     sed -i '/作る:/s/main\.c/no-such-file.c/' "$(main_of 06)"
+    # die() は、逆に hints.c を呼ぶ
+    cat >>shared/hints.c <<'END'
+void die(const char *format, ...);
+void give_up(void);
+void give_up(void)
+{
+    die("give up");
+}
+END
     run -1 check_chain
     local number
     number=$(grep -n 'static void long_function' "$main" | cut -d : -f 1)
@@ -277,6 +286,8 @@ END
     [[ $output == *"$main:$((number - 2)): 86 columns"* ]]
     [[ $output == *"$(main_of 05):"*'is back:     watch_child(pid);'* ]]
     [[ $output == *"$(main_of 06):1: the command in the header comment fails"* ]]
+    [[ $output == *$'shared/ct-fail.c:1: is in a circle of calls\n'* ]]
+    [[ $output == *$'shared/hints.c:1: is in a circle of calls\n'* ]]
     assert_error 'check-chain: failed'
 }
 

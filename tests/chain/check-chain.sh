@@ -75,6 +75,20 @@ check_compile() {
     cat "$work"/*.log
 }
 
+# shared/ のファイルは、1 つずつ読めるように、呼び出しが輪にならないようにする。使う
+# ファイルから名前へ、名前から定義のあるファイルへたどり、輪は tsort(1) が見つける
+check_circles() {
+    local file
+    mkdir "$work/shared"
+    for file in shared/*.c; do
+        gcc -std=gnu11 -c -o "$work/$file" "$file" 2>&1 || true
+    done
+    (cd "$work" && nm -gA shared/*) |
+        awk '{ sub(/:.*/, "", $1); print $(NF - 1) == "U" ? $1 " " $NF : $NF " " $1 }' |
+        tsort 2>&1 >/dev/null |
+        sed -n 's,^tsort: \(shared/.*\),\1:1: is in a circle of calls,p' || true
+}
+
 # --- 差分 ---------------------------------------------------------------------
 check_diffs() {
     local i before after step added deleted max_added max_deleted
@@ -139,6 +153,7 @@ check_width() {
 ((${#mains[@]} == 9)) || echo 'steps:1: there must be nine steps' >"$work/found"
 {
     check_compile
+    check_circles
     check_diffs
     check_returning
     check_functions
