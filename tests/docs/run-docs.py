@@ -74,7 +74,7 @@ def try_unit(unit):
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='docs-') as directory:
         done = subprocess.run(
-            [f'{HERE}/sandbox.sh', 'outside', name, directory,
+            [f'{TOP}/tests/host/host.sh', '--eth0', '--cgroup', name, '--attendee', directory,
              '/usr/bin/python3', 'tests/docs/run-docs.py', '--inside', json.dumps(unit)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     try:

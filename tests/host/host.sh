@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# 使い捨てのホストを作り、その中でコマンドを動かす。終了ステータスはコマンドのもの。
+#   host.sh [OPTION...] [--] COMMAND [ARG...]
+#     --real-network  ネットワークだけは、本物のホストのものを使う
+#     --eth0          systemd で起動したマシンらしくする: eth0 (192.0.2.10/24)、ホスト名
+#                     debian、伝播するマウント
+#     --cgroup NAME   cgroup v1 なら、どの階層でも自分だけの cgroup にいる。あとで消すの
+#                     は呼び出し元 (中からは消せない)。v2 では何もしない: 根でない cgroup
+#                     にプロセスがいると、コントローラーを配れない。cgroups(7)
+#     --attendee DIR  sudo の使える attendee がいて、そのホームにワークショップのコピーが
+#                     ある。コマンドもそこから始まる。DIR は、マウントに使う空のディレクトリ
+# ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export TOP
+# shellcheck source-path=SCRIPTDIR source=attendee.bash
+. "$TOP/tests/host/attendee.bash"
+# shellcheck source-path=SCRIPTDIR source=cgroups.bash
+. "$TOP/tests/host/cgroups.bash"
+
+# 自分の cgroup は、v1 のときだけ、すべての階層に作る
+cgroup_points() {
+    [[ -z $cgroup ]] || is_v2 cpu ||
+        awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts
+}
+
+enter_cgroups() {
+    local point file
+    for point in $(cgroup_points); do
+        private+=(--cgroup)
+        mkdir "$point/$cgroup"
+        for file in cpuset.mems cpuset.cpus; do
+            [[ ! -e $point/$file ]] || cat "$point/$file" >"$point/$cgroup/$file"
+        done
+        echo 0 >"$point/$cgroup/cgroup.procs"
+    done
+}
+
+# /sys/class/net は、マウントしたときのネットワーク名前空間のものを見せる。隠すだけで
+# は、古いほうが /proc/self/mounts に残るので、作り直す
+make_sysfs() {
+    mount --move /sys/fs/cgroup /mnt
+    umount --lazy /sys
+    mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+    mount --move /mnt /sys/fs/cgroup
+}
+
+# ip(8) は、/run/netns にある名前をすべて開こうとする。使えない名前が 1 つでも残って
+# いると、ip link が失敗する
+make_names() {
+    mkdir -p /run/netns
+    mount -t tmpfs tmpfs /run/netns
+    mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+}
+
+make_eth0() {
+    ip link add eth0 type veth peer name eth0-far
+    ip addr add 192.0.2.10/24 dev eth0
+    ip link set eth0 up
+    # 相手の端は、見えない所に置く。プロセスがいる間だけ残る名前空間に入れる
+    unshare --net sleep infinity </dev/null >/dev/null 2>&1 &
+    until [[ $(readlink "/proc/$!/ns/net") != "$(readlink /proc/self/ns/net)" ]]; do
+        sleep 0.01
+    done
+    ip link set eth0-far netns "$!"
+    nsenter --net="/proc/$!/ns/net" ip link set eth0-far up
+}
+
+# 端末の番号は 0 から始まり、/tmp は空
+make_home() {
+    mount -t tmpfs -o mode=755 tmpfs "$attendee"
+    mkdir -p "$attendee/etc" "$attendee/home/attendee/workshop"
+    make_attendee "$attendee/etc" 1000 1000 /home/attendee
+    copy_workshop "$attendee/home/attendee"
+    mount --bind "$attendee/home" /home
+    mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts /dev/pts
+    mount --bind /dev/pts/ptmx /dev/ptmx
+    mount -t tmpfs -o mode=1777 tmpfs /tmp
+    TOP=/home/attendee/workshop
+    cd "$TOP"
+}
+
+# 手元の変更も含める。作りかけのもの (build/vm など) は要らない。時刻を秒に切り捨てる
+# と、make が rootfs を作り直す
+copy_workshop() {
+    tar -C "$TOP" --format=posix --exclude=./.git --exclude=./slides/tool/node_modules \
+        --exclude='./build/*/*' --exclude=./slides/build -cf - . | tar -C "$1/workshop" -xf -
+    mkdir -p "$1/workshop/build/demo"
+    [[ ! -d $TOP/build/demo ]] || cp -a "$TOP/build/demo" "$1/workshop/build"
+    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    printf '%s\n' 'PS1="\$ "' 'PS2="> "' 'unset HISTFILE' >"$1/.docsrc"
+    chown -R attendee:attendee "$1"
+    chmod 755 "$1"
+}
+
+inside() {
+    local point
+    for point in $(cgroup_points); do
+        mount --bind "$point/$cgroup" "$point"
+    done
+    make_names
+    if [[ -z $real_network ]]; then
+        ip link set lo up
+        make_sysfs
+    fi
+    if [[ -n $eth0 ]]; then
+        hostname debian
+        make_eth0
+    fi
+    [[ -z $attendee ]] || make_home
+    # unshare(1) は、すべてを private にする
+    [[ -z $eth0 ]] || mount --make-rshared /
+    # exec しない。PID 1 の bash は、親のいなくなったプロセスを引き取って回収する
+    IN_OWN_NAMESPACES=1 "$@"
+}
+
+given=("$@") inside='' real_network='' eth0='' cgroup='' attendee=''
+while (($#)); do
+    case $1 in
+    --inside) inside=1 ;;
+    --real-network) real_network=1 ;;
+    --eth0) eth0=1 ;;
+    --cgroup) cgroup=$2 && shift ;;
+    --attendee) attendee=$2 && shift ;;
+    --) shift && break ;;
+    -*)
+        echo "host.sh: unknown option: $1" >&2
+        echo '  ヒント: make test や make test-docs から使います' >&2
+        exit 2
+        ;;
+    *) break ;;
+    esac
+    shift
+done
+
+if [[ -n $inside ]]; then
+    inside "$@"
+    exit
+fi
+private=(--pid --uts --ipc --mount --mount-proc)
+[[ -n $real_network ]] || private+=(--net)
+enter_cgroups
+# 呼び出し元が死ねば、中のすべてが死ぬ。背後で始められて無視していた INT や QUIT は、
+# 元に戻す
+exec setpriv --pdeathsig KILL env --default-signal unshare --fork --kill-child "${private[@]}" \
+    "${BASH_SOURCE[0]}" --inside "${given[@]}"
