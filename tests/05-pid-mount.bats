@@ -96,7 +96,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
 # bats test_tags=to09
 @test "ps inside shows only its own processes" {
     requires root userns
-    run -0 inside 'sleep 100 & ps ax'
+    run -0 inside 'sleep 100 >/dev/null 2>&1 & ps ax'
     [ "$(awk 'NR > 1 { print $1 }' <<<"$output" | sort -n | head -2 | xargs)" = "1 2" ]
     [ "${#lines[@]}" -le 4 ]
     [[ $output == *"sleep 100"* ]]
@@ -167,7 +167,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
 # bats test_tags=to09
 @test "an orphan's new parent is PID 1 of the container" {
     requires root userns
-    run -0 inside 'pid=$( (sleep 100 >/dev/null & echo $!) ); grep PPid: /proc/$pid/status; echo $$'
+    run -0 inside 'pid=$( (sleep 100 >/dev/null 2>&1 & echo $!) ); grep PPid: /proc/$pid/status; echo $$'
     [ "$(xargs <<<"$output")" = "PPid: 1 1" ]
 }
 

@@ -149,7 +149,7 @@ pts/ptmx' ]
 @test "a message queue made in /dev/mqueue exists in the container only" {
     start_container sh -c 'grep -q " /dev/mqueue mqueue " /proc/mounts &&
         touch /dev/mqueue/queue && exec sleep 100'
-    retry 5 grep -q '^QSIZE:0 ' "/proc/$CONTAINER/root/dev/mqueue/queue"
+    comes 5 grep -q '^QSIZE:0 ' "/proc/$CONTAINER/root/dev/mqueue/queue"
     mkdir "$BATS_TEST_TMPDIR/mqueue"
     mount -t mqueue mqueue "$BATS_TEST_TMPDIR/mqueue"
     outside=$(ls -A "$BATS_TEST_TMPDIR/mqueue")

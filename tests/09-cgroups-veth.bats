@@ -95,6 +95,7 @@ oom_kills() {
 @test "a process that is born at once is in the container's groups as well" {
     start_container sh -c 'sleep 100 & sleep 100 & wait'
     for name in cpu memory pids; do
+        [[ $(group_of $name) == */container-steps/* ]]
         # shellcheck disable=SC2016 # eval が展開する
         retry 5 eval '[ "$(wc -l <"$(group_of $name)/cgroup.procs")" = 3 ]'
         grep -qx "$CONTAINER" "$(group_of $name)/cgroup.procs"

@@ -59,7 +59,7 @@ start() {
     shift
     env --default-signal "$program" run "$@" </dev/null >/dev/null 2>&1 3>&- 4>&- &
     LAUNCHER=$!
-    retry 5 find_container
+    comes 5 find_container
 }
 
 # ランチャーが終わるまで待つ

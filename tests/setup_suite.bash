@@ -1,4 +1,4 @@
-# setup_suite.bash - スイート全体の準備。bats が、最初と最後に 1 度ずつ呼ぶ
+# setup_suite.bash - スイート全体の準備。bats が、最初に 1 度だけ呼ぶ
 #
 # 一般ユーザー attendee を作り、その人の手元にも、いつもと同じ配置を置く。
 
@@ -13,21 +13,21 @@ setup_suite() {
         echo "  ヒント: bats を直に動かさず、shared/scripts/test.sh 04 のようにします" >&2
         return 1
     fi
-    local dir=$BATS_SUITE_TMPDIR/etc
-    mkdir -p "$dir"
-    make_attendee "$dir" 4711 4712 /mnt/attendee
-
     # 誰でも通れる場所に、いつもと同じ配置 (プログラムの横に rootfs/fs) を 2 つ作る。
-    # 写しを試すのは、対応づけた root には、人のホームディレクトリー (Debian 13 では
-    # 0700) の中が見えないから
-    mount -t tmpfs -o mode=755 tmpfs /mnt
-    export USER_HOME=/mnt/attendee
-    copy_workshop /mnt/workshop root:root
+    # コピーを試すのは、マッピングした root には、人のホームディレクトリ (Debian 13 では
+    # 0700) の中が見えないから。/mnt の下にワークショップがあることもある (WSL)
+    local place=/mnt dir=$BATS_SUITE_TMPDIR/etc
+    [[ $TOP != /mnt/* ]] || place=/media
+    mkdir -p "$dir"
+    mount -t tmpfs -o mode=755 tmpfs "$place"
+    export USER_HOME=$place/attendee
+    make_attendee "$dir" 4711 4712 "$USER_HOME"
+    copy_workshop "$place/workshop" root:root
     copy_workshop "$USER_HOME" attendee:attendee
     if [ -n "${BIN:-}" ]; then
         cp "$BIN" "$USER_HOME/step$STEP"
-        cp "$BIN" "/mnt/workshop/$(basename "$BIN")"
-        BIN=/mnt/workshop/$(basename "$BIN")
+        cp "$BIN" "$place/workshop/$(basename "$BIN")"
+        BIN=$place/workshop/$(basename "$BIN")
     fi
 }
 
@@ -38,8 +38,4 @@ copy_workshop() {
     cp "$bin_dir"/step0? "$1" 2>/dev/null || cp "$TOP"/step0? "$1"
     [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$1/rootfs/fs"
     chown -R "$2" "$1"
-}
-
-teardown_suite() {
-    :
 }

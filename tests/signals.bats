@@ -22,13 +22,14 @@ teardown() {
     close_terminal
 }
 
-# コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る
+# コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る。TERM を無視するもの
+# もあるので、ランチャーに頼まず、先にコンテナを終わらせる
 stop_family() {
-    local children=
-    [ -z "${LAUNCHER:-}" ] || children=$(pgrep -P "${CONTAINER:-0}" || true)
+    if [ -n "${LAUNCHER:-}" ] && [ -n "${CONTAINER:-}" ]; then
+        # shellcheck disable=SC2046 # 語に分ける
+        kill -KILL "$CONTAINER" $(pgrep -P "$CONTAINER") 2>/dev/null || true
+    fi
     stop_container
-    # shellcheck disable=SC2086 # 語に分ける
-    [ -z "$children" ] || kill -KILL $children 2>/dev/null || true
 }
 
 # start_container と同じ。ただし & が無視させた INT と QUIT を元に戻し、出力は OUT へ
@@ -38,7 +39,7 @@ start() {
     shift
     env --default-signal "$program" run "$@" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
     LAUNCHER=$!
-    retry 20 find_container
+    comes 20 find_container
 }
 
 # start のコンテナが終わるのを待ち、終了ステータスを確かめる
