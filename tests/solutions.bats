@@ -159,9 +159,12 @@ used_range() {
 
 # 始めたコンテナの PID 1 (INIT) と、そのコマンドを待つ
 start_reaper() {
+    local name=$1
     env --default-signal "$BIN" run "$@" </dev/null 3>&- 4>&- >"$BATS_TEST_TMPDIR/out" &
     LAUNCHER=$!
-    retry 5 find_command "$1"
+    # PID 1 がコマンドになってしまえば、init はもう来ない
+    retry 5 eval 'find_container || find_command "$name"'
+    ! find_container || return 1
 }
 
 find_command() {
@@ -407,7 +410,7 @@ LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
     start_container --pids 10 --no-veth sleep 100
     "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
     PIDS+=($!)
-    retry 5 eval 'ENTERED=$(pgrep -P "${PIDS[0]}" -x sleep)'
+    retry 5 eval 'is_gone "${PIDS[0]}" || ENTERED=$(pgrep -P "${PIDS[0]}" -x sleep)'
     diff "/proc/$CONTAINER/cgroup" "/proc/$ENTERED/cgroup"
     grep -q container-steps "/proc/$ENTERED/cgroup"
     run -0 "$BIN" exec "$CONTAINER" sh -c \

@@ -138,10 +138,12 @@ run_unit() {
     echo $((SECONDS - start)) >"$work/$name.seconds"
 }
 
-# 止まったままのプログラムを終わらせる。門を開け忘れたランチャーは、いつまでも待つ
+# 止まったままのプログラムを終わらせる。ゲートを開け忘れたランチャーは、いつまでも待つ
 end_stuck() {
+    local after=${STUCK_AFTER:-30}
     while sleep 1; do
-        pkill -KILL --older 15 -f "^/(mnt|media)/(workshop|attendee)/${BIN##*/} run" || true
+        ! grep -q '^not ok ' "$TAP" || after=5
+        pkill -KILL --older "$after" -f "^/(mnt|media)/(workshop|attendee)/${BIN##*/} run" || true
     done
 }
 

@@ -1,0 +1,106 @@
+# 使い捨てのホスト (host/host.sh) と、自分のプログラムを試すとき (make check) の動かし方
+# $ を展開するのは中のシェル
+# shellcheck disable=SC2016
+load helpers
+
+setup() {
+    requires root userns net
+    HOST=$TOP/tests/host/host.sh
+}
+
+teardown() {
+    ip link del machine-a 2>/dev/null || true
+}
+
+# スイートの使う名前や番号が、どれもすでにあるマシンで: on_busy_machine COMMAND...
+on_busy_machine() {
+    mkdir etc
+    printf '%s\n' root:x:0:0::/root:/bin/sh attendee:x:1000:1000::/home/attendee:/bin/bash \
+        somebody:x:4711:4712::/home/somebody:/bin/sh >etc/passwd
+    printf '%s\n' root:x:0: sudo:x:27:attendee attendee:x:1000: helpers:x:1001:attendee \
+        some:x:4712: more:x:4713:root,attendee,somebody >etc/group
+    echo 'attendee:100:10' | tee etc/subuid >etc/subgid
+    echo 'attendee:*:1::::::' >etc/shadow
+    cp /etc/sudoers etc
+    echo 'attendee ALL=(ALL) PASSWD: ALL, !/usr/bin/id' >>etc/sudoers
+    chown 0:0 etc/sudoers
+    chmod 440 etc/sudoers
+    mkdir own
+    unshare --mount sh -c 'for file in etc/*; do
+            [ ! -e "/$file" ] || mount --bind "$file" "/$file"
+        done
+        exec "$@"' sh "$HOST" bash -c '. "$TOP/tests/host/attendee.bash"
+        make_attendee own 4711 4712 /mnt/attendee && "$@"' bash "$@"
+}
+
+@test "the suites' attendee meets no user, group, sudoers line or id range of the machine's" {
+    requires sudo
+    cd "$BATS_TEST_TMPDIR"
+    run -0 on_busy_machine setpriv --reuid attendee --regid attendee --init-groups \
+        sh -c 'id && sudo -n id -u && id -nu 4711 && cat /etc/subuid && getent passwd 1000 || true'
+    [ "${lines[0]}" = "uid=4711(attendee) gid=4712(attendee) groups=4712(attendee),4713(helpers)" ]
+    [ "${lines[*]:1}" = "0 attendee attendee:100000:65536" ]
+}
+
+@test "the machine's links, network namespaces, shared memory and IPC do not appear" {
+    ip link add machine-a type veth peer name machine-b
+    # 使えない名前があると、ip link は、相手が別の名前空間にいるリンクを出せない
+    run -0 unshare --mount sh -c 'mount -t tmpfs tmpfs /run/netns && : >/run/netns/dead &&
+        : >/dev/shm/machine && ipcmk --shmem 4096 >/dev/null && exec "$@"' sh "$HOST" \
+        sh -c 'ip link add here type veth peer name there; ip -br link | wc -l
+            echo $(ls /sys/class/net) $(ls /run/netns /dev/shm); wc -l </proc/sysvipc/shm' 2>&1
+    rm -f /dev/shm/machine
+    [ "$output" = $'3\nhere lo there /dev/shm: /run/netns:\n1' ]
+}
+
+@test "its status is the command's; an unknown option is refused" {
+    run -7 "$HOST" -- sh -c 'exit 7'
+    run -143 "$HOST" sh -c 'kill -TERM $$'
+    run -2 "$HOST" --bogus true
+    [ "${lines[0]}" = 'host.sh: unknown option: --bogus' ]
+    [[ ${lines[1]} == '  ヒント: '* ]]
+}
+
+@test "it dies with its caller, and everything in it" {
+    bash -c '"$1" setsid sleep "$2" 3>&- 4>&- & wait' bash "$HOST" "1000.5" 3>&- 4>&- &
+    local caller=$!
+    retry 5 pgrep -fx "sleep 1000.5"
+    kill -KILL "$caller"
+    retry 5 eval '! pgrep -fx "sleep 1000.5"'
+}
+
+@test "its signals are at default, also when the caller runs in the background" {
+    "$HOST" grep SigIgn /proc/self/status >"$BATS_TEST_TMPDIR/ignored" 3>&- 4>&- &
+    wait $!
+    grep -E ':\s0{16}$' "$BATS_TEST_TMPDIR/ignored"
+}
+
+# --- make check ----------------------------------------------------------------
+
+# 04 のテストで、手元に置いたプログラムを試す
+check() {
+    timeout 60 env -u BATS_RUN_TMPDIR BATS_TMPDIR="$BATS_TEST_TMPDIR" \
+        "$TOP/shared/scripts/test.sh" --bin "$BATS_TEST_TMPDIR/mine" 04
+}
+
+@test "make check shows the first failure in full, two by name, and leaves the rest out" {
+    cp "$(step 03)" "$BATS_TEST_TMPDIR/mine"
+    run -1 check
+    [[ ${lines[0]} == 04-uts-hostname*' 3 failed, 0 skipped'* ]]
+    [[ ${lines[1]} == 'not ok '* && ${lines[2]} == '# '* ]]
+    [ "$(grep -c '^not ok ' <<<"$output")" = 3 ]
+    [[ ${lines[-4]} == 'not ok '* && ${lines[-3]} == 'not ok '* ]]
+    [[ ${lines[-2]} == '... left out: '[0-9]' tests (3 have failed)' ]]
+    cp "$(step 04)" "$BATS_TEST_TMPDIR/mine"
+    run -0 check
+    [[ $output == *'8 passed, 0 failed, 0 skipped' ]]
+}
+
+# 相手を待ち続けるプログラムは、背後の子も一緒に終わらせる
+@test "make check ends a program that never ends, and says that it failed" {
+    requires gcc
+    gcc -x c -o "$BATS_TEST_TMPDIR/mine" - <<<'#include <unistd.h>
+        int main(void) { for (fork();;) pause(); }'
+    STUCK_AFTER=1 run -1 check
+    [[ $output == *' 3 failed, 0 skipped'* ]]
+}
