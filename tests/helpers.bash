@@ -1,16 +1,12 @@
 # helpers.bash - すべてのスイートが load する道具
 #
 # shared/scripts/test.sh が次の変数を渡す。
-#   BIN   試すプログラム (絶対パス)。既定は ./stepNN
+#   BIN   試すプログラム (絶対パス)。デフォルトは ./stepNN
 #   STEP  その番号 (01 から 09)
-#   TOP   リポジトリーの一番上
-# スイートは、専用の PID、マウント、ネットワークなどの名前空間の中で動く。
+#   TOP   リポジトリの一番上
+# スイートは、使い捨てのホスト (tests/host/host.sh) の中で動く。
 
 bats_require_minimum_version 1.8.0
-
-TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
-STEP=${STEP:-$(basename "$BATS_TEST_FILENAME" | cut -c1-2)}
-BIN=${BIN:-$TOP/step$STEP}
 
 # 約束の時間と、わざと遅らせる時間を何倍にするか。ソフトウェアで動く仮想マシン (VM=1)
 # は、10 倍ほど遅い
@@ -146,19 +142,4 @@ as_sudoer() {
 # attendee から見たプログラム
 user_bin() {
     echo "$USER_HOME/step$STEP"
-}
-
-# ホストの状態。コンテナの前と後で、同じでなければならない
-host_state() {
-    echo "== mounts" && sort /proc/self/mountinfo
-    echo "== links" && ip -br link && ip -br addr && ip route show table all
-    echo "== hostname" && uname -n
-    # ほかのスイートの cgroup が、たどるあいだに消えることもある
-    echo "== cgroups"
-    find /sys/fs/cgroup -type d -name 'container-steps*' 2>/dev/null || true
-    echo "== sysctls" && cat /proc/sys/user/max_user_namespaces \
-        /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward
-    echo "== namespaces" && readlink /proc/self/ns/*
-    echo "== processes"
-    pgrep -l '^step0' || true
 }

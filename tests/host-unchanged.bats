@@ -32,6 +32,21 @@ teardown() {
     mount --make-rprivate /
 }
 
+# ホストの状態。コンテナの前と後で、同じでなければならない
+host_state() {
+    echo "== mounts" && sort /proc/self/mountinfo
+    echo "== links" && ip -br link && ip -br addr && ip route show table all
+    echo "== hostname" && uname -n
+    # ほかのスイートの cgroup が、たどるあいだに消えることもある
+    echo "== cgroups"
+    find /sys/fs/cgroup -type d -name 'container-steps*' 2>/dev/null || true
+    echo "== sysctls" && cat /proc/sys/user/max_user_namespaces \
+        /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward
+    echo "== namespaces" && readlink /proc/self/ns/*
+    echo "== processes"
+    pgrep -l '^step0' || true
+}
+
 # すべてのステップを動かしてから 1 度だけ比べる。1 回に数十ミリ秒かかる。
 # cgroup の木は、並んで動くほかのスイートと共有しているので、別に調べる
 state() {
@@ -247,6 +262,7 @@ crash_stopped() {
     # いつもの利用者のように、make から本物の sudo を通して動かす
     mkdir "$USER_HOME/workshop"
     cp -R "$TOP"/{GNUmakefile,shared} "$USER_HOME/workshop"
+    install -D "$TOP/tests/maintain.mk" "$USER_HOME/workshop/tests/maintain.mk"
     ip link add veth-host5 type veth peer name foreign5
     start 09 sleep "$MARK"
     running=$CONTAINER

@@ -6,8 +6,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/host/attendee.bash"
 
 setup_suite() {
-    TOP=${TOP:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)}
-    [ "$(id -u)" = 0 ] || return 0
     if [ -z "${IN_OWN_NAMESPACES:-}" ]; then
         echo "setup_suite: not in namespaces of its own" >&2
         echo "  ヒント: bats を直に動かさず、shared/scripts/test.sh 04 のようにします" >&2
@@ -16,26 +14,21 @@ setup_suite() {
     # 誰でも通れる場所に、いつもと同じ配置 (プログラムの横に rootfs/fs) を 2 つ作る。
     # コピーを試すのは、マッピングした root には、人のホームディレクトリ (Debian 13 では
     # 0700) の中が見えないから。/mnt の下にワークショップがあることもある (WSL)
-    local place=/mnt dir=$BATS_SUITE_TMPDIR/etc
+    local place=/mnt bin_dir home
     [[ $TOP != /mnt/* ]] || place=/media
-    mkdir -p "$dir"
+    mkdir "$BATS_SUITE_TMPDIR/etc"
     mount -t tmpfs -o mode=755 tmpfs "$place"
+    make_attendee "$BATS_SUITE_TMPDIR/etc" 4711 4712 "$place/attendee"
+    bin_dir=$(dirname "$BIN")
+    [ -e "$bin_dir/step01" ] || bin_dir=$TOP
+    for home in root attendee; do
+        mkdir -p "$place/$home/rootfs"
+        cp "$bin_dir"/step0? "$place/$home"
+        cp "$BIN" "$place/$home"
+        [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$place/$home/rootfs"
+        chown -R "$home:" "$place/$home"
+    done
     export USER_HOME=$place/attendee
-    make_attendee "$dir" 4711 4712 "$USER_HOME"
-    copy_workshop "$place/workshop" root:root
-    copy_workshop "$USER_HOME" attendee:attendee
-    if [ -n "${BIN:-}" ]; then
-        cp "$BIN" "$USER_HOME/step$STEP"
-        cp "$BIN" "$place/workshop/$(basename "$BIN")"
-        BIN=$place/workshop/$(basename "$BIN")
-    fi
-}
-
-copy_workshop() {
-    local bin_dir
-    bin_dir=$(dirname "${BIN:-$TOP/step01}")
-    mkdir -p "$1/rootfs"
-    cp "$bin_dir"/step0? "$1" 2>/dev/null || cp "$TOP"/step0? "$1"
-    [ ! -d "$TOP/rootfs/fs" ] || cp -a "$TOP/rootfs/fs" "$1/rootfs/fs"
-    chown -R "$2" "$1"
+    cp "$BIN" "$USER_HOME/step$STEP"
+    BIN=$place/root/$(basename "$BIN")
 }

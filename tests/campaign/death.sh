@@ -241,7 +241,6 @@ run_unit() {
     local step=$1 signal=$2 who=$3 how=$4
     trap release_cgroups EXIT
     prepare_inject "$CAMPAIGN_DIR/$step-$signal-$who-$how"
-    ip link set lo up
     prepare_deaths "$step"
     case $how in
     time:*) IFS=: read -r _ us to <<<"$how" && sweep_time "$signal" "$us" "$to" ;;

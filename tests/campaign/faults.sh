@@ -261,7 +261,6 @@ run_unit() {
     local step=$1 wanted=$2 role call k object error started=
     trap release_cgroups EXIT
     prepare_inject "$CAMPAIGN_DIR/$step-$wanted"
-    ip link set lo up
     set_command "$step"
     read_state
     BEFORE=$STATE

@@ -41,14 +41,13 @@ prepare_campaign() {
     cp "$CAMPAIGN_DIR/inject" "$CAMPAIGN_DIR/fs/inject"
 }
 
-# stdin の 1 行を 1 つの単位として、N 個ずつ並べて動かす。出力は、単位ごとに続けて
+# stdin の 1 行を 1 つの単位として、使い捨てのホストで N 個ずつ並べて動かす。出力は、単位ごとに続けて
 # stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いので、CPU の数
 # より多く並べると速い
 run_units() {
     # shellcheck disable=SC2016 # 展開するのは、中の bash
     xargs -P "$1" -L 1 bash -c '
-        output=$(env --default-signal unshare --fork --pid --uts --ipc --net --mount \
-            --mount-proc "$0" --unit "$@" </dev/null 2>&1) ||
+        output=$("$TOP/tests/host/host.sh" "$0" --unit "$@" </dev/null 2>&1) ||
             output+="${output:+$'\''\n'\''}$* the unit failed"
         printf "%s\n" "$output" | tee -a "$CAMPAIGN_DIR/table"' "$0"
 }
