@@ -45,25 +45,6 @@ end_container() {
     LAUNCHER=
 }
 
-# コントローラーを 1 つ隠して、コマンドを動かす。private_cgroups のあとで使う。v1 は
-# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のない写しを重ねる:
-# without cpu COMMAND...
-without() {
-    local name=$1 script
-    shift
-    if is_v2 "$name"; then
-        # shellcheck disable=SC2016 # $ を展開するのは、中の sh
-        script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
-            mount --bind "$3" "$2/cgroup.controllers"'
-    else
-        # 重ねた cgroup の下の、本物のほうも外す
-        # shellcheck disable=SC2016
-        script='umount "$2" && umount "$2"'
-    fi
-    unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
-        "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
-}
-
 # --- 制限 ----------------------------------------------------------------------
 
 # 制限のファイルと中身を、1 行に「ファイル=値」で

@@ -11,6 +11,7 @@ setup_file() {
     BIN_DIR=$(dirname "$BIN")
     export DEATH_TABLE BIN_DIR
     "$TOP/tests/campaign/death.sh" --some >"$DEATH_TABLE" 2>&1 3>&- || true
+    build_inject "$BATS_FILE_TMPDIR"
 }
 
 setup() {
@@ -81,7 +82,7 @@ all_well() {
 prepare_one() {
     CAMPAIGN_DIR=$(mktemp -d /tmp/campaign.XXXXXX)
     chmod 755 "$CAMPAIGN_DIR"
-    build_inject "$CAMPAIGN_DIR"
+    cp "$BATS_FILE_TMPDIR/inject" "$CAMPAIGN_DIR"
     mkdir -p "$CAMPAIGN_DIR/fs"
     prepare_inject "$CAMPAIGN_DIR/one"
     cp -a "$TOP/rootfs/fs/." "$WORK/fs"
@@ -90,7 +91,7 @@ prepare_one() {
 }
 
 teardown() {
-    [ -z "${CAMPAIGN_DIR:-}" ] || release_cgroups
+    [ -z "${CAMPAIGN_DIR:-}" ] || remove_private_cgroups
     [ -z "${CAMPAIGN_DIR:-}" ] || rm -rf "$CAMPAIGN_DIR"
 }
 
@@ -197,5 +198,5 @@ leave_groups() {
     set_command 09
     "${COMMAND[@]}" >/dev/null
     find "${PARENTS[@]}" -type d 2>/dev/null || true
-    no_groups || { rmdir "${PARENTS[@]/%//$$}" "${PARENTS[@]}" && false; }
+    ! has_groups || { rmdir "${PARENTS[@]/%//$$}" "${PARENTS[@]}" && false; }
 }

@@ -110,7 +110,7 @@ check_death() {
     # cgroup は、遅くとも次に動かしたときには消える
     if has_groups; then
         "${NEXT[@]}" >/dev/null 2>&1 || problem+=" the next run fails;"
-        no_groups || problem+=" cgroups left;"
+        ! has_groups || problem+=" cgroups left;"
         until_true 5 same_state "$BEFORE" || problem+=" the next run changes the host;"
     fi
     [[ -n $problem ]] || return 0
@@ -239,7 +239,7 @@ sweep_strace() {
 # 1 つの行
 run_unit() {
     local step=$1 signal=$2 who=$3 how=$4
-    trap release_cgroups EXIT
+    trap remove_private_cgroups EXIT
     prepare_inject "$CAMPAIGN_DIR/$step-$signal-$who-$how"
     prepare_deaths "$step"
     case $how in

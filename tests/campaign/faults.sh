@@ -259,7 +259,7 @@ run_case() {
 # 1 つのステップの、1 つの役
 run_unit() {
     local step=$1 wanted=$2 role call k object error started=
-    trap release_cgroups EXIT
+    trap remove_private_cgroups EXIT
     prepare_inject "$CAMPAIGN_DIR/$step-$wanted"
     set_command "$step"
     read_state

@@ -10,25 +10,21 @@
 # shellcheck source=../host/cgroups.bash
 source "$TOP/tests/host/cgroups.bash"
 
+refuse() {
+    printf '%s: %s\n  ヒント: %s\n' "${0##*/}" "$1" "$2" >&2
+    exit 1
+}
+
 # 動かせるかを確かめ、CAMPAIGN_DIR に材料を作る。引数はステップの番号
 prepare_campaign() {
-    local name step
-    name=$(basename "$0")
-    if [[ $(id -u) != 0 ]]; then
-        echo "$name: must be root" >&2
-        echo "  ヒント: make test-${name%.sh} (sudo は make が付けます)" >&2
-        exit 1
-    fi
+    local name=${0##*/} step tool
+    [[ $(id -u) == 0 ]] ||
+        refuse "must be root" "make test-${name%.sh} (sudo は make が付けます)"
     for tool in cc strace; do
-        command -v "$tool" >/dev/null && continue
-        echo "$name: $tool: command not found" >&2
-        echo "  ヒント: make setup-dev で入ります" >&2
-        exit 1
+        command -v "$tool" >/dev/null || refuse "$tool: command not found" "make setup-dev で入ります"
     done
     for step; do
-        [[ ! -x ${BIN_DIR:-$TOP}/step$step ]] || continue
-        echo "$name: ${BIN_DIR:-$TOP}/step$step: not built" >&2
-        exit 1
+        [[ -x ${BIN_DIR:-$TOP}/step$step ]] || refuse "step$step: not built" "make で作ります"
     done
     # 対応づけた root (SUDO_UID の人) にも読める場所でなければならない。ホームディレ
     # クトリーは、Debian 13 では 0700
@@ -41,9 +37,9 @@ prepare_campaign() {
     cp "$CAMPAIGN_DIR/inject" "$CAMPAIGN_DIR/fs/inject"
 }
 
-# stdin の 1 行を 1 つの単位として、使い捨てのホストで N 個ずつ並べて動かす。出力は、単位ごとに続けて
-# stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いので、CPU の数
-# より多く並べると速い
+# stdin の 1 行を 1 つの単位として、使い捨てのホストで N 個ずつ並べて動かす。出力は、単
+# 位ごとに続けて stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いの
+# で、CPU の数より多く並べると速い
 run_units() {
     # shellcheck disable=SC2016 # 展開するのは、中の bash
     xargs -P "$1" -L 1 bash -c '
@@ -77,17 +73,6 @@ prepare_inject() {
     PARENTS=("${POINTS[@]/%//container-steps}")
     # systemd のあるホストと同じ。unshare(1) は private にしてしまう
     mount --make-rshared /
-}
-
-# 何度呼んでもよい。殺したランチャーの cgroup が、まだ中にあることもある
-release_cgroups() {
-    local point
-    mount --make-rprivate / # 重ねた下のものまで外れないように
-    for point in "${POINTS[@]}"; do
-        umount --lazy "$point"
-        until_true 5 find "$point/$PRIVATE" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    done
-    POINTS=()
 }
 
 # ステップ NN の、試すためのコマンド行を COMMAND に入れる。最後の引数が pause なら、
@@ -215,8 +200,4 @@ has_groups() {
         [[ ! -d $parent ]] || return 0
     done
     return 1
-}
-
-no_groups() {
-    ! has_groups
 }

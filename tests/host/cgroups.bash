@@ -36,6 +36,15 @@ group_of() {
     echo "$(top_of "$1")${line#"/$PRIVATE"}"
 }
 
+# 空の cgroup を作る。v1 の cpuset は、CPU とメモリーを決めるまで使えない
+make_group() {
+    local file
+    mkdir "$1/$2"
+    for file in cpuset.mems cpuset.cpus; do
+        [ -e "$1/cgroup.controllers" ] || [ ! -e "$1/$file" ] || cat "$1/$file" >"$1/$2/$file"
+    done
+}
+
 # 各階層の一番上に、空の cgroup を重ねる。ほかのスイートのコンテナと混ざらないの
 # で、何が残ったかを正確に数えられ、他人のディレクトリーの役も置ける。引数はコント
 # ローラー。省くと、教材の使う 4 つ
@@ -44,16 +53,13 @@ private_cgroups() {
     (($#)) || set -- cpu memory pids cpuset
     PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
     while read -r point version; do
-        mkdir "$point/$PRIVATE"
+        make_group "$point" "$PRIVATE"
         POINTS+=("$point")
         if [ "$version" = v2 ]; then
             for name; do
                 grep -qw "$name" "$point/cgroup.controllers" || continue
                 echo "+$name" >"$point/cgroup.subtree_control"
             done
-        elif [ -e "$point/cpuset.cpus" ]; then
-            cat "$point/cpuset.mems" >"$point/$PRIVATE/cpuset.mems"
-            cat "$point/cpuset.cpus" >"$point/$PRIVATE/cpuset.cpus"
         fi
         mount --bind "$point/$PRIVATE" "$point"
     done < <(for name; do hierarchy "$name"; done | sort -u)
@@ -68,12 +74,36 @@ no_private_dirs() {
     [ -z "$(private_dirs)" ]
 }
 
-# 何度呼んでもよい。途中で失敗していても、重ねたものをすべて外す
+# 何度呼んでもよい。途中で失敗していても、重ねたものをすべて外す。殺したランチャーの
+# cgroup は、プロセスが消えるまで、まだ中にあることもある
 remove_private_cgroups() {
-    local point
+    local point try=0
+    mount --make-rprivate / # 重ねた下のものまで外れないように
     for point in "${POINTS[@]}"; do
-        until [ -d "$point/$PRIVATE" ]; do umount "$point"; done
-        find "$point/$PRIVATE" -depth -type d -exec rmdir {} +
+        until [ -d "$point/$PRIVATE" ]; do umount --lazy "$point"; done
+        until find "$point/$PRIVATE" -depth -type d -exec rmdir {} + 2>/dev/null; do
+            ((++try < 500)) || return 1
+            sleep 0.01
+        done
     done
     POINTS=()
+}
+
+# コントローラーを 1 つ隠して、コマンドを動かす。private_cgroups のあとで使う。v1 は
+# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のない写しを重ねる:
+# without cpu COMMAND...
+without() {
+    local name=$1 script
+    shift
+    if is_v2 "$name"; then
+        # shellcheck disable=SC2016 # $ を展開するのは、中の sh
+        script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
+            mount --bind "$3" "$2/cgroup.controllers"'
+    else
+        # 重ねた cgroup の下の、本物のほうも外す
+        # shellcheck disable=SC2016
+        script='umount "$2" && umount "$2"'
+    fi
+    unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
+        "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
 }

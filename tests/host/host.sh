@@ -26,13 +26,10 @@ cgroup_points() {
 }
 
 enter_cgroups() {
-    local point file
+    local point
     for point in $(cgroup_points); do
         private+=(--cgroup)
-        mkdir "$point/$cgroup"
-        for file in cpuset.mems cpuset.cpus; do
-            [[ ! -e $point/$file ]] || cat "$point/$file" >"$point/$cgroup/$file"
-        done
+        make_group "$point" "$cgroup"
         echo 0 >"$point/$cgroup/cgroup.procs"
     done
 }
@@ -54,17 +51,15 @@ make_names() {
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 }
 
+# 相手の端は、見えない所に置く。プロセスがいるあいだだけ残る名前空間から作る
 make_eth0() {
-    ip link add eth0 type veth peer name eth0-far
-    ip addr add 192.0.2.10/24 dev eth0
-    ip link set eth0 up
-    # 相手の端は、見えない所に置く。プロセスがいる間だけ残る名前空間に入れる
-    unshare --net sleep infinity </dev/null >/dev/null 2>&1 &
-    until [[ $(readlink "/proc/$!/ns/net") != "$(readlink /proc/self/ns/net)" ]]; do
+    unshare --net sh -c 'ip link add eth0-far up type veth peer name eth0 netns 1 &&
+        exec sleep infinity' </dev/null >/dev/null 2>&1 &
+    until ip link set eth0 up 2>/dev/null; do
+        kill -0 $!
         sleep 0.01
     done
-    ip link set eth0-far netns "$!"
-    nsenter --net="/proc/$!/ns/net" ip link set eth0-far up
+    ip addr add 192.0.2.10/24 dev eth0
 }
 
 # 端末の番号は 0 から始まり、/tmp は空
