@@ -333,7 +333,7 @@ export async function checkPictures(files) {
 export function allPictures() {
     const dir = join(SELF, '../../pictures');
     return [
-        ...readdirSync(dir).filter((file) => /(?<!matrix|cpu-chart)\.svg$/.test(file)).sort()
+        ...readdirSync(dir).filter((file) => /(?<!cpu-chart)\.svg$/.test(file)).sort()
             .map((file) => join(dir, file)),
     ];
 }

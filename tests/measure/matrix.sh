@@ -1,221 +1,192 @@
 #!/usr/bin/env bash
 # 9 つのステップが何を分けるかを、動かして表にする。どの値も、中で調べるか、外から
 # 見たもの。使い捨てのホストの中で動かすので、ホストは変わらない
-#   matrix.sh           表を出し、build/matrix に matrix.csv と matrix.svg を書く
-#   matrix.sh --update  slides/pictures/matrix.svg も書き直す
-#   matrix.sh --check   slides/pictures/matrix.svg の印や値が、今の結果と違えば失敗する
+#   matrix.sh           表を端末に出す
+#   matrix.sh --update  README とスライドにある表を書き直す
+#   matrix.sh --check   README とスライドにある表が、今の結果と違えば失敗する
 set -euo pipefail
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-PICTURE=$TOP/slides/pictures/matrix.svg
-STEPS=(host 01 02 03 04 05 06 07 08 09)
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+DOCUMENTS=(README.ja.md slides/00.md)
+
+# 行の名前。初めの 10 行は中で調べるもの、残りは外から見るもの
+TITLES=(
+    'uid' 'ホスト名' 'シェルの PID' '見えるプロセス' 'ネットワーク'
+    '共有メモリーの数' 'マウントの数' '/ の場所' 'ホストの / に届くか' 'cgroup のパス'
+    '自分だけの cgroup' 'ホストから見た uid' 'ケーパビリティー'
+    'CPU の上限' 'メモリーの上限' 'プロセス数の上限'
+)
 
 fail() {
     echo "matrix: $1" >&2
     echo "  ヒント: $2" >&2
-    exit 1
+    exit "${3:-1}"
 }
 
 # --- 使い捨てのホストの中 ------------------------------------------------------
+# プロセスのいる cgroup。v1 では pids の行、v2 では 1 つしかない行にある
+FIND_CGROUP='s/^[0-9]*:\(.*,\)*\(pids\)*\(,.*\)*://p'
+
 # コンテナの中で動くので、busybox の sh とコマンドだけで書く。$1 はホストの / の番号
 # shellcheck disable=SC2016 # 展開するのは、中の sh
 PROBE='
-count_bits() {
-    bits=$((0x$1)) count=0
-    while [ $bits -ne 0 ]; do count=$((count + (bits & 1))) bits=$((bits >> 1)); done
-    echo $count
-}
-links() {
-    for link in $(sed -n "s/^ *\([^ :]*\):.*/\1/p" /proc/net/dev | sort); do
-        ip -o link show "$link" | grep -q "[<,]UP[,>]" || link="$link (DOWN)"
-        printf "%s " "$link"
-    done
-}
-reach() {
-    here=$(stat -c %d:%i /)
-    [ "$here" = "$1" ] || here=$(/demo/unchroot stat -c %d:%i / 2>&1)
-    [ "$here" = "$1" ] && echo はい || echo いいえ
-}
-echo "uid $(id -u)"
-echo "hostname $(uname -n)"
-echo "pid $$"
-set -- "$1" /proc/[0-9]*
-echo "processes $(($# - 1))"
-echo "links $(links)"
-echo "ipc $(($(wc -l </proc/sysvipc/shm) - 1))"
-echo "mounts $(wc -l </proc/self/mountinfo)"
-echo "root $(stat -c %i /)"
-echo "reach $(reach "$1")"
-echo "capabilities $(count_bits "$(sed -n "s/^CapEff:[^0-9a-f]*//p" /proc/self/status)")"
-echo "inner $(sed -n "s/^[0-9]*:\(.*,\)*\(pids\)*\(,.*\)*://p" /proc/self/cgroup | head -n 1)"
+yes_if() { "$@" && echo はい || echo いいえ; }
+host=$1 find_cgroup=$2
+id -u
+uname -n
+echo $$
+set -- /proc/[0-9]*
+echo $#
+echo $(ip -o link | awk "{ sub(/[:@].*/, \"\", \$2)
+    print \$2 (/[<,]UP[,>]/ ? \"\" : \" (DOWN)\") }" | sort)
+echo $(($(wc -l </proc/sysvipc/shm) - 1))
+wc -l </proc/self/mountinfo
+here=$(stat -c %d:%i /)
+[ "$here" = "$host" ] && echo ホスト || echo rootfs
+[ "$here" = "$host" ] || here=$(/demo/unchroot stat -c %d:%i / 2>&1)
+yes_if [ "$here" = "$host" ]
+sed -n "$find_cgroup" /proc/self/cgroup | head -n 1
 echo end
 read -r go
 '
 
+cgroup_of() {
+    sed -n "$FIND_CGROUP" "/proc/$1/cgroup" | head -n 1
+}
+
+# 標準入力の 1 行を、上限として読む。一番上の cgroup にはファイルがない (v2)。-1 や
+# max や大きな数も、上限がないこと。割るものがなければ、2 つ目の語 (周期) で割る
+limit() {
+    awk -v unit="$1" -v suffix="${2-}" 'END {
+        limited = $1 + 0 > 0 && $1 + 0 < 2 ^ 60
+        print limited ? $1 / (unit ? unit : $2) suffix : "なし" }'
+}
+
 # 動いているあいだに、外から見る。CONTAINER は、ホストから見た PID
 look_from_outside() {
-    local status=/proc/$CONTAINER/status outer
-    echo "owner $(awk '/^Uid:/ { print $2 }' "$status")"
-    echo "pid-namespace $(readlink "/proc/$CONTAINER/ns/pid")"
-    echo "cpu $(cpu_limit "$(group_of cpu)")"
-    echo "memory $(memory_limit "$(group_of memory)")"
-    echo "pids $(pids_limit "$(group_of pids)")"
-    outer=$(grep -E '^[0-9]+:(.*,)?pids(,.*)?:' "/proc/$CONTAINER/cgroup") ||
-        outer=$(grep '^0::' "/proc/$CONTAINER/cgroup")
-    echo "outer ${outer#*:*:}"
-}
+    local cpu memory pids capabilities count
+    cpu=$(group_of cpu) memory=$(group_of memory) pids=$(group_of pids)
+    [[ $(cgroup_of "$CONTAINER") == "$(cgroup_of self)" ]] && echo なし || echo あり
+    awk '/^Uid:/ { print $2 }' "/proc/$CONTAINER/status"
+    capabilities=$((0x$(awk '/^CapEff:/ { print $2 }' "/proc/$CONTAINER/status")))
+    for ((count = 0; capabilities; capabilities >>= 1)); do
+        ((count += capabilities & 1)) || true
+    done
+    echo "$count"
+    limit 0 < <(cat "$cpu/cpu.max" || paste -d ' ' "$cpu"/cpu.cfs_{quota,period}_us)
+    limit $((1 << 20)) M < <(cat "$memory"/memory.{max,limit_in_bytes})
+    limit 1 < <(cat "$pids/pids.max")
+} 2>/dev/null
 
-# 一番上の cgroup には、上限のファイルがない (v2)。-1 や大きな数も、上限がないこと
-cpu_limit() {
-    local quota=max period=1
-    if [[ -e $1/cpu.cfs_quota_us ]]; then
-        quota=$(<"$1/cpu.cfs_quota_us") period=$(<"$1/cpu.cfs_period_us")
-    elif [[ -e $1/cpu.max ]]; then
-        read -r quota period <"$1/cpu.max"
-    fi
-    awk -v quota="$quota" -v period="$period" '
-        BEGIN { print (quota + 0 > 0 ? quota / period : "なし") }'
-}
-
-memory_limit() {
-    local bytes
-    bytes=$(cat "$1/memory.max" "$1/memory.limit_in_bytes" 2>/dev/null) || true
-    if [[ $bytes =~ ^[0-9]+$ ]] && ((bytes < 1 << 60)); then
-        echo "$((bytes >> 20))M"
-    else
-        echo なし
-    fi
-}
-
-pids_limit() {
-    local pids
-    pids=$(cat "$1/pids.max" 2>/dev/null) || true
-    [[ $pids =~ ^[0-9]+$ ]] && echo "$pids" || echo なし
-}
-
-# 動かすものを渡さなければ、ホストそのものを調べる: probe [./step05 run]
+# 1 つの列。動かすものを渡さなければ、ホストそのものを調べる: probe [./step05 run]
 probe() {
-    local line launcher in
-    coproc TARGET { exec "$@" sh -c "$PROBE" probe "$HOST_ROOT"; }
+    local values launcher in outside i
+    coproc TARGET { exec "$@" sh -c "$PROBE" probe "$HOST_ROOT" "$FIND_CGROUP"; }
     launcher=$TARGET_PID in=${TARGET[1]}
-    while read -r line && [[ $line != end ]]; do
-        echo "$line"
-    done <&"${TARGET[0]}"
-    if [[ $line != end ]]; then
+    mapfile -t -n 11 -u "${TARGET[0]}" values
+    if [[ ${values[*]: -1} != end ]]; then
         wait "$launcher" || true
         return 1
     fi
     CONTAINER=$launcher
     (($# == 0)) || CONTAINER=$(tr -d ' ' <"/proc/$launcher/task/$launcher/children")
+    # 外からも同じに見えるなら、そう書く。番号や数は、動かすたびに違う
+    set -- /proc/[0-9]*
+    outside=([2]=$CONTAINER [3]=$# [9]=$(cgroup_of "$CONTAINER"))
+    for i in "${!outside[@]}"; do
+        [[ ${values[i]} != "${outside[i]}" ]] || values[i]=外と同じ
+    done
+    printf '%s\n' "${values[@]:0:10}"
     look_from_outside
     echo go >&"$in"
     wait "$launcher"
 }
 
-# 相手の端は、見えない所 (眠っているだけのプロセスの名前空間) に置く
-make_network() {
-    ip link set lo up
-    ip link add eth0 type veth peer name far
-    ip link set eth0 up
-    unshare --net sleep infinity &
-    until [[ $(readlink "/proc/$!/ns/net") != "$(readlink /proc/self/ns/net)" ]]; do
-        sleep 0.01
-    done
-    ip link set far netns "$!"
-}
-
 # ホームディレクトリーの中は、コンテナの root になった人に見えないことがある。誰でも
 # 通れる場所から動かす
 enter_workshop() {
-    cd "$TOP"
     mount -t tmpfs -o mode=755 tmpfs /mnt
     mkdir /mnt/workshop
     mount --bind . /mnt/workshop
     cd /mnt/workshop
 }
 
+# 列ごとのファイルを、今いるディレクトリーでなく $1 に作る
 inside() {
     local step
-    hostname debian
-    make_network
-    enter_workshop
     # shellcheck source-path=SCRIPTDIR source=../host/cgroups.bash
     . tests/host/cgroups.bash
+    enter_workshop
     HOST_ROOT=$(stat -c %d:%i /)
     ipcmk --shmem 4096 >/dev/null
-    for step in "${STEPS[@]}"; do
-        echo "step $step"
-        if [[ $step == host ]]; then
-            probe
-        else
-            probe "./step$step" run
-        fi || fail "step $step did not run" '上のメッセージを見てください'
+    { echo ホスト && probe; } >"$1/00"
+    for step in 01 02 03 04 05 06 07 08 09; do
+        { echo "$step" && probe "./step$step" run; } >"$1/$step" ||
+            fail "step $step did not run" '上のメッセージを見てください'
     done
 }
 
-# --- 使い捨てのホストを作る ----------------------------------------------------
-# どの cgroup にいるかが見えるように、一番上でない cgroup に入って始める
-run_probes() {
-    # shellcheck source-path=SCRIPTDIR source=../host/cgroups.bash
-    . "$TOP/tests/host/cgroups.bash"
-    CONTAINER=self
-    group=$(group_of pids)/matrix-$$
-    trap clean_up EXIT
-    mkdir -p "$group/session"
-    # sudo を通していないときも、uid 1000 の人が sudo で動かしたことにする
-    (
-        echo 0 >"$group/session/cgroup.procs"
-        exec env SUDO_UID="${SUDO_UID:-1000}" SUDO_GID="${SUDO_GID:-1000}" \
-            unshare --fork --kill-child --pid --uts --ipc --net --mount \
-            --mount-proc "${BASH_SOURCE[0]}" inside
-    )
-}
-
 # --- 表にする ------------------------------------------------------------------
-show() {
-    local mode=$1
-    shift
-    LC_ALL=C awk -v mode="$mode" -f "$TOP/tests/measure/matrix.awk" "$@"
+# 左と同じ値は 〃 にし、変わった値は太くする
+print_table() {
+    printf '%s\n' 調べるもの "${TITLES[@]}" | paste -d '|' - "$1"/?? | awk -F '|' '
+        NR == 2 { gsub(/[^|]+/, "---", rule); print rule }
+        {
+            line = "| " $1 " | " $2 " |"
+            for (i = 3; i <= NF; i++)
+                line = line " " ($i == $(i - 1) ? "〃" : NR == 1 ? $i : "**" $i "**") " |"
+            print line
+            rule = line
+        }'
 }
 
-# sudo で動かしても、ファイルは自分のものにする
-give_back() {
-    [[ -z ${SUDO_UID-} ]] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$@"
+# 文書の表を、今の表に替える。表は 1 行目で見分け、なければ終わりに足す
+with_table() {
+    awk -v table="$table" '
+        /^\| 調べるもの / { print table; skip = found = 1 }
+        !/^\|/ { skip = 0 }
+        !skip
+        END { if (!found) print table }' "$1"
 }
 
-main() {
-    local out=$TOP/build/matrix color='' results
-    results=$out/probes.txt
-    [[ $(id -u) == 0 ]] || fail 'must be root' 'make matrix (sudo は make が付けます)'
-    mkdir -p "$out"
-    run_probes >"$results"
-    give_back "$out"
-    if [[ ${1-} == --check ]]; then
-        show check "$results" "$PICTURE" ||
-            fail 'slides/pictures/matrix.svg is out of date' \
-                '「図 -> 今」の形です。プログラムが正しければ matrix.sh --update'
-        return
-    fi
-    [[ ! -t 1 || -n ${NO_COLOR-} ]] || color=1
-    show table -v color=$color "$results"
-    show csv "$results" >"$out/matrix.csv"
-    show svg "$results" >"$out/matrix.svg"
-    give_back "$out"
-    [[ ${1-} == --update ]] || return 0
-    cp "$out/matrix.svg" "$PICTURE"
-    give_back "$PICTURE"
-}
-
-clean_up() {
-    rmdir "$group/session" "$group"
+# マシンやカーネルによって違う数
+without_numbers() {
+    sed -E '/^\| (マウントの数|ケーパビリティー) /s/[0-9]{2,}/N/g'
 }
 
 case ${1-} in
-inside) inside ;;
-'' | --check | --update) main "$@" ;;
-*)
-    echo "matrix: unknown argument: $1" >&2
-    echo '  ヒント: matrix.sh [--check|--update]' >&2
-    exit 2
+inside)
+    inside "$2"
+    exit
+    ;;
+'' | --check | --update) ;;
+*) fail "unknown argument: $1" 'matrix.sh [--check|--update]' 2 ;;
+esac
+[[ $(id -u) == 0 ]] || fail 'must be root' 'make matrix (sudo は make が付けます)'
+columns=$(mktemp -d)
+trap 'rm -rf "$columns"' EXIT
+# 文書の表は、いつも uid 1000 の人が sudo で動かしたことにする
+[[ -n ${SUDO_UID-} && -z ${1-} ]] || export SUDO_UID=1000 SUDO_GID=1000
+tests/host/host.sh --eth0 -- tests/measure/matrix.sh inside "$columns"
+table=$(print_table "$columns")
+status=0
+for document in "${DOCUMENTS[@]}"; do
+    case ${1-} in
+    --update) with_table "$document" >"$columns/new" && cat "$columns/new" >"$document" ;;
+    --check)
+        diff -U 0 --label "$document" --label now <(without_numbers <"$document") \
+            <(with_table "$document" | without_numbers) || status=1
+        ;;
+    esac
+done
+case ${1-}$status in
+--check1)
+    fail 'the table is out of date' \
+        '+ の行が今の値です。プログラムが正しければ sudo tests/measure/matrix.sh --update'
+    ;;
+0)
+    echo "$table" | grep -v -e '^|---' | sed 's/\*//g; s/^| //; s/ |$//; s/ | /|/g' |
+        LC_ALL=C.UTF-8 column -t -s '|'
+    echo '〃 は、左の列と同じ'
     ;;
 esac
