@@ -19,7 +19,7 @@ bats procps strace              # テスト
 sudo                            # README のとおりに打てるように
 iproute2 netcat-openbsd         # ip, nc
 iputils-ping                    # ping
-psmisc util-linux               # pstree, lsns, nsenter, unshare
+psmisc util-linux bsdextrautils # pstree, lsns, nsenter, unshare, column
 libcap2-bin libcap-ng-utils     # capsh, pscap
 nftables uidmap                 # 発展課題の答え: NAT、newuidmap
 '
@@ -28,11 +28,11 @@ dev='
 clang clang-format clang-tidy   # 2 つ目のコンパイラー、書式、静的解析
 cppcheck                        # 静的解析
 shellcheck shfmt                # シェルスクリプトの静的解析、書式
-hyperfine gnuplot-nox           # 計測、グラフ
+datamash gnuplot-nox            # 計測、グラフ
 fonts-noto-cjk                  # グラフの日本語
 bubblewrap runc crun            # 計測で比べる相手
 podman                          # コンテナイメージの書き出し
-mmdebstrap debootstrap          # Debian の rootfs
+mmdebstrap                      # Debian の rootfs
 debian-archive-keyring          # Ubuntu で Debian の署名を調べる
 tmux                            # 端末を使うテスト
 qemu-system-x86 qemu-system-arm # 仮想マシン (x86-64, arm64)

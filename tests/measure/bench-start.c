@@ -1,38 +1,35 @@
 /*
  * bench-start.c - コンテナを始め、最初の 1 文字が届くまでの時間を測る
  *
- *   bench-start first LOCK COMMAND...
- *   bench-start whole LOCK COMMAND...
- *       1 つ始め、文字が届くまで、または終わるまで待つ。その時間は hyperfine が
- *       測る。ランチャーは LOCK の鍵を受け継ぐので、後始末の終わりは鍵で分かる
- *   bench-start at-once N COMMAND...
- *   bench-start in-turn N COMMAND...
- *       N 個を、同時に、または 1 つ届くごとに次を始める。どれも、すべて届くまで
- *       動いている。COMMAND の最後の語に番号 (1 から) を足す。番号、自分の始ま
- *       りから届くまで、最初の始まりから届くまで [ms] を、CSV で出す
+ *   bench-start at-once|in-turn N COMMAND...
+ *
+ * N 個を、同時に、または 1 つ届くごとに次を始める。どれも、すべて届くまで
+ * 動いている。COMMAND は 1 文字だけを書き、標準入力が閉じたら終わるもの。
+ * 最後の語に番号 (1 から) を足す。1 つごとに、始めたとき、k 番目の文字が
+ * 届いたとき、終わったときを、最初の始まりからの時間 [ms] の CSV で出す
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAX 1000
+#define MAX     1000
+#define LONGEST 120 /* 待つ時間 [s] */
 
 static struct {
-    double begin, first;
+    double begin, first, end;
     pid_t pid;
 } runs[MAX];
 
-static struct pollfd outputs[MAX];
 static int hold[2]; /* コマンドの標準入力。閉じれば、すべて終わる */
+static int output[2];
 
 static double now_ms(void)
 {
@@ -42,110 +39,82 @@ static double now_ms(void)
     return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
 }
 
-static pid_t start(char *command[], int input, int *output)
+/* 動いているはずのあいだに終わるのは、失敗したときだけ */
+static void give_up(int signo)
 {
-    int out[2];
+    static const char message[] = "bench-start: a command ended or hung\n";
 
-    if (pipe2(out, O_CLOEXEC) == -1)
-        err(1, "pipe2");
-    pid_t pid = fork();
-    if (pid == -1)
-        err(1, "fork");
-    if (pid == 0) {
-        dup2(input, 0);
-        dup2(out[1], 1);
-        execvp(command[0], command);
-        _exit(127);
-    }
-    close(out[1]);
-    *output = out[0];
-    return pid;
+    (void)signo;
+    (void)!write(2, message, sizeof(message) - 1);
+    _exit(1);
 }
 
-static void read_first(int fd, char *command[])
+static void start(int i, char *command[], char **last)
+{
+    static char numbered[256];
+
+    snprintf(numbered, sizeof(numbered), "%s%d", *last, i + 1);
+    runs[i].begin = now_ms();
+    runs[i].pid = fork();
+    if (runs[i].pid == -1)
+        err(1, "fork");
+    if (runs[i].pid != 0)
+        return;
+    *last = numbered;
+    dup2(hold[0], 0);
+    dup2(output[1], 1);
+    execvp(command[0], command);
+    err(127, "%s", command[0]);
+}
+
+static void read_first(int i)
 {
     char byte;
 
-    if (read(fd, &byte, 1) != 1)
-        errx(1, "%s gave no output", command[0]);
+    if (read(output[0], &byte, 1) != 1)
+        err(1, "read");
+    runs[i].first = now_ms();
 }
 
-static int one(const char *lock, bool whole, char *command[])
+/* 見張り役 (podman の conmon) のような孫も引き取り、いなくなるまで待つ */
+static int wait_all(int count)
 {
-    int input = open("/dev/null", O_RDONLY | O_CLOEXEC), output, status = 0;
-    int fd = open(lock, O_RDONLY | O_CREAT, 0600); /* コマンドが受け継ぐ */
+    int failed = 0, status;
+    pid_t pid;
 
-    if (input == -1 || fd == -1 || flock(fd, LOCK_EX) == -1)
-        err(1, "%s", lock);
-    pid_t pid = start(command, input, &output);
-    read_first(output, command);
-    if (whole && waitpid(pid, &status, 0) == -1)
-        err(1, "waitpid");
-    return status != 0;
-}
-
-/* まだ届いていないものを、少なくとも 1 つ届くまで待つ。届いた数を返す */
-static int wait_for_output(int started, char *command[])
-{
-    int count = 0;
-
-    if (poll(outputs, started, 120 * 1000) < 1)
-        errx(1, "%s is not ready after 120 s", command[0]);
-    for (int i = 0; i < started; i++) {
-        if (outputs[i].revents == 0)
-            continue;
-        runs[i].first = now_ms();
-        read_first(outputs[i].fd, command);
-        outputs[i].fd = -1; /* poll(2) はこれを飛ばす */
-        count++;
-    }
-    return count;
-}
-
-static void start_numbered(int i, char *command[], char **last)
-{
-    char *word = *last, numbered[256];
-
-    snprintf(numbered, sizeof(numbered), "%s%d", word, i + 1);
-    *last = numbered;
-    runs[i].begin = now_ms();
-    runs[i].pid = start(command, hold[0], &outputs[i].fd);
-    *last = word;
-    outputs[i].events = POLLIN;
-}
-
-static int many(int count, bool in_turn, char *command[], char **last)
-{
-    int ready = 0, failed = 0, status;
-
-    if (pipe2(hold, O_CLOEXEC) == -1)
-        err(1, "pipe2");
-    for (int i = 0; i < count; i++) {
-        start_numbered(i, command, last);
-        if (in_turn)
-            ready += wait_for_output(i + 1, command);
-    }
-    while (ready < count)
-        ready += wait_for_output(count, command);
-    close(hold[1]);
-    for (int i = 0; i < count; i++) {
-        failed |= waitpid(runs[i].pid, &status, 0) == -1 || status != 0;
-        printf("%d,%.3f,%.3f\n", i + 1, runs[i].first - runs[i].begin,
-               runs[i].first - runs[0].begin);
-    }
-    return failed;
+    while ((pid = wait(&status)) != -1)
+        for (int i = 0; i < count; i++)
+            if (runs[i].pid == pid) {
+                runs[i].end = now_ms();
+                failed |= status;
+            }
+    return failed != 0;
 }
 
 int main(int argc, char *argv[])
 {
-    if (argc < 4)
-        errx(2, "usage: bench-start MODE LOCK|N COMMAND...");
-    bool whole = strcmp(argv[1], "whole") == 0;
-    if (whole || strcmp(argv[1], "first") == 0)
-        return one(argv[2], whole, argv + 3);
-    int count = atoi(argv[2]);
+    int count = argc > 3 ? atoi(argv[2]) : 0;
     if (count < 1 || count > MAX)
-        errx(2, "bad count: %s", argv[2]);
-    return many(count, strcmp(argv[1], "in-turn") == 0, argv + 3,
-                argv + argc - 1);
+        errx(2, "usage: bench-start at-once|in-turn N COMMAND...");
+    int in_turn = strcmp(argv[1], "in-turn") == 0;
+    if (pipe2(hold, O_CLOEXEC) == -1 || pipe2(output, O_CLOEXEC) == -1)
+        err(1, "pipe2");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGCHLD, give_up);
+    signal(SIGALRM, give_up);
+    alarm(LONGEST);
+    for (int i = 0; i < count; i++) {
+        start(i, argv + 3, argv + argc - 1);
+        if (in_turn)
+            read_first(i);
+    }
+    for (int i = 0; i < count && !in_turn; i++)
+        read_first(i);
+    signal(SIGCHLD, SIG_DFL);
+    close(hold[1]);
+    int failed = wait_all(count);
+    for (int i = 0; i < count; i++)
+        printf("%.3f,%.3f,%.3f\n", runs[i].begin - runs[0].begin,
+               runs[i].first - runs[0].begin, runs[i].end - runs[0].begin);
+    return failed;
 }

@@ -11,16 +11,12 @@ set style line 4 lc rgb "#cc79a7" lw 2 pt 11 ps 0.9
 set style line 5 lc rgb "#555555" lw 2 pt 13 ps 0.9
 set border 3
 set tics nomirror out
-set grid ytics lc rgb "#dddddd" lt 1
-
-# 行の数など。範囲を決める前に調べる
-stats dir . "/startup.csv" using 2:3 skip 1 name "startup" nooutput
-stats dir . "/features.csv" using 3 skip 1 name "features" nooutput
-stats dir . "/in-turn.csv" using 2 skip 1 name "all" nooutput
-stats dir . "/in-turn.csv" using 2 skip 1 every ::0::9 name "first" nooutput
+set grid xtics lc rgb "#dddddd" lt 1
+set key outside above right
 
 # 起動の時間。podman は 100 倍もかかるので、対数の軸に点で描く
 file = dir . "/startup.csv"
+stats file using 2:3 skip 1 name "startup" nooutput
 eval svg(520)
 set output dir . "/startup.svg"
 set title "1 つ始めるのにかかる時間 (中央値)"
@@ -30,15 +26,11 @@ set xtics (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 least = startup_min_x < startup_min_y ? startup_min_x : startup_min_y
 set xrange [least * 0.7:startup_max_y * 1.5]
 set yrange [startup_records - 0.5:-0.5]
-set grid xtics noytics lc rgb "#dddddd" lt 1
-set key outside above right
 plot file using 2:0:($3 - $2):(0) skip 1 with vectors nohead lc rgb "#bbbbbb" lw 3 notitle, \
      file using 2:0:yticlabels(1) skip 1 with points ls 1 ps 1.2 title "起動 (最初の 1 文字まで)", \
      file using 3:0 skip 1 with points ls 2 ps 1.2 title "全体 (後始末まで)"
-unset logscale x
 
-# 隔離を 1 つ足すたびに増える時間
-file = dir . "/features.csv"
+# 隔離を 1 つ足すたびに増える時間。plain の次から 10 行
 eval svg(520)
 set output dir . "/features.svg"
 set key tmargin right vertical maxcols 1
@@ -46,25 +38,21 @@ set lmargin 36
 set rmargin 6
 set title "隔離を 1 つ足すと増える時間 (1 つ前のステップとの差)"
 set xlabel "ミリ秒"
+unset logscale x
 set xrange [*:*]
 set xtics autofreq
-set yrange [features_records - 0.5:-0.5]
+set yrange [9.5:-0.5]
 set yzeroaxis lt 1 lc rgb "black"
 set style fill solid
-label(name, text) = name[1:4] eq "step" ? name . " " . text : text
-plot file using (0):($0 - 0.2):(0):2:($0 - 0.36):($0 - 0.04):yticlabels(label(stringcolumn(1), stringcolumn(4))) \
-         skip 1 with boxxyerror ls 1 title "起動 (最初の 1 文字まで)", \
-     file using (0):($0 + 0.2):(0):3:($0 + 0.04):($0 + 0.36) \
-         skip 1 with boxxyerror ls 2 title "全体 (後始末まで)", \
-     file using (column(2) > 0 ? column(2) : 0):($0 - 0.2):(sprintf("%+.1f", column(2))) \
-         skip 1 with labels left offset 0.5,0 font ",11" notitle, \
-     file using (column(3) > 0 ? column(3) : 0):($0 + 0.2):(sprintf("%+.1f", column(3))) \
-         skip 1 with labels left offset 0.5,0 font ",11" notitle
+positive(x) = x > 0 ? x : 0
+plot for [i = 0:1] file using (0):($0 + 0.4 * i - 0.2):(0):4 + i:($0 + 0.4 * i - 0.36):($0 + 0.4 * i - 0.04) \
+         skip 2 every ::0::9 with boxxyerror ls i + 1 title word("起動 全体", i + 1), \
+     for [i = 0:1] file using (positive(column(4 + i))):($0 + 0.4 * i - 0.2):(sprintf("%+.1f", column(4 + i))) \
+         skip 2 every ::0::9 with labels left offset 0.5,0 font ",11" notitle, \
+     file using (0):0:yticlabels(stringcolumn(1)[1:6] . " " . stringcolumn(6)) skip 2 every ::0::9 with dots notitle
 unset yzeroaxis
-set key outside above right
 unset lmargin
 unset rmargin
-set grid noxtics ytics
 
 # 同時に始める
 file = dir . "/at-once.csv"
@@ -79,31 +67,30 @@ set xrange [0.9:220]
 set yrange [1:*]
 set xtics (1, 2, 5, 10, 20, 50, 100, 200)
 set ytics (1, 10, 100, 1000, 10000)
+set grid noxtics ytics
 set key inside bottom right
 of(name, column) = stringcolumn(1) eq name ? column(column) : NaN
 set multiplot layout 2,1
 set title "すべてが最初の 1 文字を出すまで"
 plot for [i = 1:5] file using 2:(of(word(names, i), 3)) skip 1 with linespoints ls i title word(names, i)
 unset key
-set title "1 つの起動 (自分の始まりから最初の 1 文字まで、中央値)"
+set title "1 つの起動 (自分の始まりから最初の 1 文字まで、平均)"
 plot for [i = 1:5] file using 2:(of(word(names, i), 4)) skip 1 with linespoints ls i title word(names, i)
 unset multiplot
 
 # 1 つずつ増やす
-set key outside above right
 file = dir . "/in-turn.csv"
+stats file using 2 skip 1 every ::0::9 name "first" nooutput
 eval svg(420)
 set output dir . "/in-turn.svg"
+set key outside above right
 set title "step09 を 1 つずつ増やしたときの、k 番目の起動 (最初の 1 文字まで)"
-unset logscale
+unset logscale x
 set xlabel "k (k - 1 個が動いている)"
-set ylabel "ミリ秒"
 set xtics autofreq
-set ytics autofreq
 set xrange [0:201]
-top = 4 * all_median
-set yrange [0:top]
-clip(y) = y > top ? top : y
-plot file using 1:(clip($2)) skip 1 with points ls 1 ps 0.5 title "中央値 (上端は、もっと遅いもの)", \
-     file using 1:(clip($2)) skip 1 smooth bezier ls 2 title "ならした線", \
+set yrange [*:*]
+set ytics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+plot file using 1:2 skip 1 with points ls 1 ps 0.5 title "中央値", \
+     file using 1:2 skip 1 smooth bezier ls 2 title "ならした線", \
      2 * first_median lc rgb "black" dt 2 title "初めの 10 個の 2 倍"
