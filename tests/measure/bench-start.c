@@ -20,8 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX     1000
-#define LONGEST 120 /* 待つ時間 [s] */
+#define MAX 1000
 
 static struct {
     double begin, first, end;
@@ -69,26 +68,23 @@ static void start(int i, char *command[], char **last)
 
 static void read_first(int i)
 {
-    char byte;
-
-    if (read(output[0], &byte, 1) != 1)
+    if (read(output[0], &(char){0}, 1) != 1)
         err(1, "read");
     runs[i].first = now_ms();
 }
 
-/* 見張り役 (podman の conmon) のような孫も引き取り、いなくなるまで待つ */
 static int wait_all(int count)
 {
     int failed = 0, status;
-    pid_t pid;
 
-    while ((pid = wait(&status)) != -1)
-        for (int i = 0; i < count; i++)
-            if (runs[i].pid == pid) {
-                runs[i].end = now_ms();
-                failed |= status;
-            }
-    return failed != 0;
+    for (int i = 0; i < count; i++) {
+        failed |= waitpid(runs[i].pid, &status, 0) == -1 || status != 0;
+        runs[i].end = now_ms();
+    }
+    /* 見張り役 (podman の conmon) のような、引き取った孫も待つ */
+    while (wait(NULL) != -1)
+        ;
+    return failed;
 }
 
 int main(int argc, char *argv[])
@@ -102,13 +98,13 @@ int main(int argc, char *argv[])
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGCHLD, give_up);
     signal(SIGALRM, give_up);
-    alarm(LONGEST);
+    alarm(120);
     for (int i = 0; i < count; i++) {
         start(i, argv + 3, argv + argc - 1);
         if (in_turn)
             read_first(i);
     }
-    for (int i = 0; i < count && !in_turn; i++)
+    for (int i = in_turn ? count : 0; i < count; i++)
         read_first(i);
     signal(SIGCHLD, SIG_DFL);
     close(hold[1]);

@@ -30,30 +30,6 @@ plot file using 2:0:($3 - $2):(0) skip 1 with vectors nohead lc rgb "#bbbbbb" lw
      file using 2:0:yticlabels(1) skip 1 with points ls 1 ps 1.2 title "起動 (最初の 1 文字まで)", \
      file using 3:0 skip 1 with points ls 2 ps 1.2 title "全体 (後始末まで)"
 
-# 隔離を 1 つ足すたびに増える時間。plain の次から 10 行
-eval svg(520)
-set output dir . "/features.svg"
-set key tmargin right vertical maxcols 1
-set lmargin 36
-set rmargin 6
-set title "隔離を 1 つ足すと増える時間 (1 つ前のステップとの差)"
-set xlabel "ミリ秒"
-unset logscale x
-set xrange [*:*]
-set xtics autofreq
-set yrange [9.5:-0.5]
-set yzeroaxis lt 1 lc rgb "black"
-set style fill solid
-positive(x) = x > 0 ? x : 0
-plot for [i = 0:1] file using (0):($0 + 0.4 * i - 0.2):(0):4 + i:($0 + 0.4 * i - 0.36):($0 + 0.4 * i - 0.04) \
-         skip 2 every ::0::9 with boxxyerror ls i + 1 title word("起動 全体", i + 1), \
-     for [i = 0:1] file using (positive(column(4 + i))):($0 + 0.4 * i - 0.2):(sprintf("%+.1f", column(4 + i))) \
-         skip 2 every ::0::9 with labels left offset 0.5,0 font ",11" notitle, \
-     file using (0):0:yticlabels(stringcolumn(1)[1:6] . " " . stringcolumn(6)) skip 2 every ::0::9 with dots notitle
-unset yzeroaxis
-unset lmargin
-unset rmargin
-
 # 同時に始める
 file = dir . "/at-once.csv"
 names = "step07 step09 bubblewrap runc crun"
@@ -62,7 +38,7 @@ set output dir . "/at-once.svg"
 set xlabel "同時に始める数 (対数)"
 set ylabel "ミリ秒 (対数)"
 set yrange [*:*]
-set logscale xy
+set logscale y
 set xrange [0.9:220]
 set yrange [1:*]
 set xtics (1, 2, 5, 10, 20, 50, 100, 200)

@@ -13,12 +13,6 @@ runs=${RUNS:-50}
 rounds=$(((runs + 9) / 10)) # たくさん動かすほうの回数
 work=/run/bench
 
-fail() {
-    echo "bench.sh: $1" >&2
-    echo "  ヒント: $2" >&2
-    exit 1
-}
-
 # --- 測るもの -----------------------------------------------------------------
 names=()
 declare -A command note
@@ -114,11 +108,10 @@ measure_startup() {
             echo "$((i + 100)),$name,${note[$name]},$(start at-once 1 "$name")"
         done
     done | datamash -s -t , -g 1,2,3 median 5 median 6 | awk -F , -v OFS=, '
-        BEGIN { print "name,start_ms,whole_ms,start_diff,whole_diff,note" }
         {
             more = $2 ~ /^step/ ? sprintf("%+.2f,%+.2f", $4 - start, $5 - whole) : ","
             print $2, sprintf("%.2f,%.2f", start = $4, whole = $5), more, $3
-        }' >"$out/startup.csv"
+        }' | sed '1i name,start_ms,whole_ms,start_diff,whole_diff,note' >"$out/startup.csv"
 }
 
 # すべてが届くまでと、自分の始まりから届くまでの平均
@@ -132,10 +125,8 @@ measure_at_once() {
                     awk -F , '{ one += $2 - $1 } END { print $2 "," one / NR }')"
             done
         done
-    done | datamash -t , -g 1,2 median 3 median 4 | {
-        echo name,count,all_ms,one_ms
-        cat
-    } >"$out/at-once.csv"
+    done | datamash -t , -g 1,2 median 3 median 4 |
+        sed '1i name,count,all_ms,one_ms' >"$out/at-once.csv"
 }
 
 # 1 つ届くごとに次を始める。k 番目は、k - 1 個が動いている所で始まる
@@ -143,10 +134,8 @@ measure_in_turn() {
     local i
     for ((i = 0; i < rounds; i++)); do
         start in-turn 200 step09 | awk -F , '{ print NR "," $2 - $1 }'
-    done | sort -n | datamash -t , -g 1 median 2 | {
-        echo k,start_ms
-        cat
-    } >"$out/in-turn.csv"
+    done | sort -n | datamash -t , -g 1 median 2 |
+        sed '1i k,start_ms' >"$out/in-turn.csv"
 }
 
 # --- 表 -----------------------------------------------------------------------
@@ -226,10 +215,11 @@ if [[ ${1-} == inside ]]; then
     inside
     exit
 fi
-[[ $(id -u) == 0 ]] || fail 'must be root' 'make bench (sudo は make が付けます)'
-for tool in datamash column gnuplot; do
-    command -v "$tool" >/dev/null || fail "$tool: command not found" 'make setup-dev'
-done
+if [[ $(id -u) != 0 ]] || ! type datamash column gnuplot >/dev/null 2>&1; then
+    echo 'bench.sh: needs root, datamash, column and gnuplot' >&2
+    echo '  ヒント: make setup-dev && make bench (sudo は make が付けます)' >&2
+    exit 1
+fi
 export BENCH_ID=bench-$$-
 trap : INT TERM
 trap clean_up EXIT

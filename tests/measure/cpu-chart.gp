@@ -5,12 +5,12 @@ file = ARG1
 line = system("head -n 1 " . file)
 work = real(word(line, 4))
 cpus = real(word(line, 7))
-terminal = ARGC > 1
-if (terminal) {
+svg = ARGC > 1
+set terminal dumb 90 24 noenhanced
+if (svg) {
     set terminal svg size 1160,560 dynamic noenhanced background "white" font "Noto Sans CJK JP,18"
     set output ARG2
-} else {
-    set terminal dumb 90 24 noenhanced
+    set grid lc rgb "#dddddd" lt 1
 }
 min(a, b) = a < b ? a : b
 set datafile separator ","
@@ -19,7 +19,6 @@ set style line 1 lc rgb "#0072b2" lw 2 pt 7 ps 1.1
 set style line 2 lc rgb "#b34700" lw 2 pt 5 ps 1.1
 set border 3
 set tics nomirror out
-if (terminal) { set grid lc rgb "#dddddd" lt 1 }
 set logscale xy
 set title "CPU の上限と、同じ仕事にかかる時間"
 set xlabel "CPU の上限 (--cpus)"
@@ -34,15 +33,9 @@ set key inside top right vertical maxrows 4 samplen 2
 expected(threads, quota) = threads * work / min(quota, min(threads, cpus))
 measured(threads) = column(2) == threads ? column(4) : NaN
 threads(i) = i == 1 ? 1 : 4
-if (terminal) {
-    plot for [i = 1:2] expected(threads(i), x) with lines ls i lw 1.5 dt 2 \
-             title sprintf("仕事 / 上限 (%d スレッド)", threads(i)), \
-         for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points ls i \
-             title sprintf("測った時間 (%d スレッド)", threads(i)), \
-         for [i = 1:2] file using 1:(measured(threads(i))):(sprintf("%.2f", column(4))) every ::1 \
-             with labels offset -2.2,-0.9 notitle
-} else {
-    plot for [i = 1:2] expected(threads(i), x) with lines notitle, \
-         for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points \
-             title sprintf("%d threads", threads(i))
-}
+# 端末では、全角が桁をずらす
+title(i, name) = sprintf(svg ? name . " (%d スレッド)" : "%d threads", threads(i))
+plot for [i = 1:2] expected(threads(i), x) with lines ls i lw 1.5 dt 2 title svg ? title(i, "仕事 / 上限") : "", \
+     for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points ls i title title(i, "測った時間"), \
+     for [i = 1:2 * svg] file using 1:(measured(threads(i))):(sprintf("%.2f", column(4))) every ::1 \
+         with labels offset -2.2,-0.9 notitle

@@ -64,19 +64,19 @@ limit() {
 
 # 動いているあいだに、外から見る。CONTAINER は、ホストから見た PID
 look_from_outside() {
-    local cpu memory pids capabilities count
+    local cpu memory pids uid capabilities
     cpu=$(group_of cpu) memory=$(group_of memory) pids=$(group_of pids)
     [[ $(cgroup_of "$CONTAINER") == "$(cgroup_of self)" ]] && echo なし || echo あり
-    awk '/^Uid:/ { print $2 }' "/proc/$CONTAINER/status"
-    capabilities=$((0x$(awk '/^CapEff:/ { print $2 }' "/proc/$CONTAINER/status")))
-    for ((count = 0; capabilities; capabilities >>= 1)); do
-        ((count += capabilities & 1)) || true
-    done
-    echo "$count"
-    limit 0 < <(cat "$cpu/cpu.max" || paste -d ' ' "$cpu"/cpu.cfs_{quota,period}_us)
-    limit $((1 << 20)) M < <(cat "$memory"/memory.{max,limit_in_bytes})
-    limit 1 < <(cat "$pids/pids.max")
-} 2>/dev/null
+    read -r uid capabilities < <(awk '/^(Uid|CapEff):/ { printf "%s ", $2 } END { print "" }' \
+        "/proc/$CONTAINER/status")
+    echo "$uid"
+    capsh --decode="$capabilities" | awk -F cap_ '{ print NF - 1 }'
+    # ファイルの名前は、v1 と v2 で違う
+    limit 0 < <(cat "$cpu/cpu.max" 2>/dev/null ||
+        paste -d ' ' "$cpu"/cpu.cfs_{quota,period}_us 2>/dev/null)
+    limit $((1 << 20)) M < <(cat "$memory"/memory.{max,limit_in_bytes} 2>/dev/null)
+    limit 1 < <(cat "$pids/pids.max" 2>/dev/null)
+}
 
 # 1 つの列。動かすものを渡さなければ、ホストそのものを調べる: probe [./step05 run]
 probe() {
@@ -169,24 +169,21 @@ trap 'rm -rf "$columns"' EXIT
 [[ -n ${SUDO_UID-} && -z ${1-} ]] || export SUDO_UID=1000 SUDO_GID=1000
 tests/host/host.sh --eth0 -- tests/measure/matrix.sh inside "$columns"
 table=$(print_table "$columns")
-status=0
-for document in "${DOCUMENTS[@]}"; do
-    case ${1-} in
-    --update) with_table "$document" >"$columns/new" && cat "$columns/new" >"$document" ;;
-    --check)
-        diff -U 0 --label "$document" --label now <(without_numbers <"$document") \
-            <(with_table "$document" | without_numbers) || status=1
-        ;;
-    esac
-done
-case ${1-}$status in
---check1)
-    fail 'the table is out of date' \
-        '+ の行が今の値です。プログラムが正しければ sudo tests/measure/matrix.sh --update'
-    ;;
-0)
-    echo "$table" | grep -v -e '^|---' | sed 's/\*//g; s/^| //; s/ |$//; s/ | /|/g' |
+if [[ -z ${1-} ]]; then
+    grep -v '^|---' <<<"$table" | sed 's/\*//g; s/^| //; s/ |$//; s/ | /|/g' |
         LC_ALL=C.UTF-8 column -t -s '|'
     echo '〃 は、左の列と同じ'
-    ;;
-esac
+    exit
+fi
+stale=''
+for document in "${DOCUMENTS[@]}"; do
+    with_table "$document" >"$columns/new"
+    if [[ $1 == --update ]]; then
+        cat "$columns/new" >"$document"
+    else
+        diff -U 0 --label "$document" --label now <(without_numbers <"$document") \
+            <(without_numbers <"$columns/new") || stale=1
+    fi
+done
+[[ -z $stale ]] || fail 'the table is out of date' \
+    '+ の行が今の値です。プログラムが正しければ sudo tests/measure/matrix.sh --update'
