@@ -55,23 +55,21 @@ remove_tree() {
 
 # 途中で終わったビルドの後始末。SIGKILL されたものは、次のビルドがここへ渡す。
 discard() {
+    local tool
     if [[ -d $1/old && ! -e $dest ]]; then
         mv -T -- "$1/old" "$dest" # 入れ替えの途中だった。元の木を戻す
     fi
-    if [[ -s $1/container.podman ]]; then
-        podman rm -v "$(<"$1/container.podman")" >/dev/null 2>&1 9<&- || true
-    elif [[ -s $1/container.docker ]]; then
-        docker rm -v "$(<"$1/container.docker")" >/dev/null 2>&1 9<&- || true
-    fi
+    for tool in podman docker; do
+        [[ ! -s $1/container.$tool ]] ||
+            "$tool" rm -v "$(<"$1/container.$tool")" >/dev/null 2>&1 9<&- || true
+    done
     remove_tree "$1"
 }
 
 remove_leftovers() {
     local dir
     for dir in "$dest".tmp.??????; do
-        if [[ ! -d $dir || -L $dir ]]; then
-            continue
-        fi
+        [[ -d $dir && ! -L $dir ]] || continue
         # ほかの人が置いたものを、root の権利で触らない。
         case $(stat -c %u "$dir") in
         "$EUID" | "${SUDO_UID:-$EUID}") discard "$dir" ;;
@@ -94,41 +92,28 @@ stop_worker() {
 # shellcheck disable=SC2317,SC2329 # trap から呼ばれる
 cleanup() {
     trap '' HUP INT TERM
-    if [[ -n $worker ]]; then
-        stop_worker
-    fi
-    if [[ -d $work ]]; then
-        discard "$work"
-    fi
+    [[ -z $worker ]] || stop_worker
+    [[ ! -d $work ]] || discard "$work"
 }
 
 # --- 何かを作る前に確かめる -------------------------------------------------
 
 check_dest() {
-    local parent name
+    local parent name elsewhere='別の場所を指定するか、それを移してください'
     parent=$(dirname -- "$dest")
     name=$(basename -- "$dest")
-    if [[ ! -d $parent ]]; then
-        die "no such directory: $parent" \
-            "先に作ってください: mkdir -p '$parent'"
-    fi
-    case $name in
-    / | . | ..)
-        die "bad destination: $dest" '例: rootfs/build.sh busybox rootfs/fs'
-        ;;
-    esac
+    [[ -d $parent ]] || die "no such directory: $parent" \
+        "先に作ってください: mkdir -p '$parent'"
+    [[ ! $name =~ ^(/|\.|\.\.)$ ]] || die "bad destination: $dest" \
+        '例: rootfs/build.sh busybox rootfs/fs'
     parent=$(realpath -- "$parent")
     dest=${parent%/}/$name
-    if [[ -L $dest || (-e $dest && ! -d $dest) ]]; then
-        die "$dest is not a directory" \
-            '別の場所を指定するか、それを移してください'
-    fi
-    # ほかの大事なディレクトリーを、うっかり置き換えない。
-    if [[ -d $dest && ! -e $dest.kind && ! (-d $dest/proc && -d $dest/demo) &&
-        -n $(ls -A -- "$dest") ]]; then
-        die "$dest was not made by build.sh" \
-            '別の場所を指定するか、それを移してください'
-    fi
+    [[ ! -L $dest && (! -e $dest || -d $dest) ]] ||
+        die "$dest is not a directory" "$elsewhere"
+    # ほかの大事なディレクトリを、うっかり置き換えない。
+    [[ ! -d $dest || -e $dest.kind || (-d $dest/proc && -d $dest/demo) ||
+        -z $(ls -A -- "$dest") ]] ||
+        die "$dest was not made by build.sh" "$elsewhere"
     refuse_mounts "$dest"
 }
 
@@ -141,35 +126,31 @@ previous_origin() {
     fi
 }
 
+# demo_programs ACTION: find(1) のアクション
+demo_programs() {
+    find "$demo_dir" -maxdepth 1 -type f -perm /111 "$@"
+}
+
 check_demo() {
-    local file
-    for file in "$demo_dir"/*; do
-        if [[ -f $file && -x $file ]]; then
-            return
-        fi
-    done
-    die "no demo programs in $demo_dir" \
-        'make rootfs と打つと、コンパイルもします'
+    [[ -n $(demo_programs -print -quit 2>/dev/null) ]] ||
+        die "no demo programs in $demo_dir" \
+            'make rootfs と打つと、コンパイルもします'
 }
 
 check_busybox() {
     local busybox=${BUSYBOX:-/bin/busybox} libraries
     local hint='sudo apt-get install busybox-static (または make setup)'
-    if [[ ! -x $busybox ]]; then
-        die "$busybox: not found" "$hint"
-    fi
+    [[ -x $busybox ]] || die "$busybox: not found" "$hint"
     # 動的リンクの busybox は、ローダーのない木では動かない。 ld.so(8)
-    if libraries=$(ldd "$busybox" 2>&1) &&
-        [[ $libraries != *'statically linked'* ]]; then
+    ! libraries=$(ldd "$busybox" 2>&1) ||
+        [[ $libraries == *'statically linked'* ]] ||
         die "$busybox: not statically linked" "$hint"
-    fi
     origin=$busybox
 }
 
 check_host() {
-    if ! command -v ldd >/dev/null; then
+    command -v ldd >/dev/null ||
         die 'ldd: not found' 'sudo apt-get install libc-bin'
-    fi
     origin=/
 }
 
@@ -180,27 +161,17 @@ check_debian() {
         echo "${VERSION_CODENAME:-}") || true
     origin=${SUITE:-$(previous_origin)}
     origin=${origin:-${suite:-trixie}}
-    if [[ ! $origin =~ ^[a-z][a-z0-9-]*$ ]]; then
-        die "bad SUITE: $origin" '例: make rootfs ROOTFS=debian SUITE=trixie'
-    fi
-    if command -v mmdebstrap >/dev/null; then
-        return
-    fi
-    if ! command -v debootstrap >/dev/null; then
-        die 'mmdebstrap: not found' 'sudo apt-get install mmdebstrap uidmap'
-    fi
-    if ((EUID != 0)); then
-        die 'debootstrap needs root' \
-            'sudo make rootfs ROOTFS=debian (mmdebstrap なら sudo は不要です)'
-    fi
+    [[ $origin =~ ^[a-z][a-z0-9-]*$ ]] || die "bad SUITE: $origin" \
+        '例: make rootfs ROOTFS=debian SUITE=trixie'
+    command -v mmdebstrap >/dev/null || die 'mmdebstrap: not found' \
+        'sudo apt-get install mmdebstrap uidmap'
 }
 
 check_image() {
     local tool
     origin=${IMAGE:-$(previous_origin)}
-    if [[ -z $origin || $origin == -* ]]; then
-        die 'IMAGE is not set' 'make rootfs ROOTFS=image IMAGE=イメージ名'
-    fi
+    [[ -n $origin && $origin != -* ]] || die 'IMAGE is not set' \
+        'make rootfs ROOTFS=image IMAGE=イメージ名'
     # イメージを持っている方を使う。どちらもなければ、見つかった方が取りに行く。
     for tool in podman docker; do
         command -v "$tool" >/dev/null || continue
@@ -210,20 +181,16 @@ check_image() {
             return
         fi
     done
-    if [[ -z $container ]]; then
+    [[ -n $container ]] ||
         die 'podman or docker: not found' 'sudo apt-get install podman'
-    fi
 }
 
 check_tar() {
     origin=${TARBALL:-$(previous_origin)}
-    if [[ -z $origin ]]; then
-        die 'TARBALL is not set' 'make rootfs ROOTFS=tar TARBALL=ファイル'
-    fi
-    if [[ ! -r $origin || -d $origin ]]; then
-        die "$origin: cannot be read" \
-            "ファイルの場所を確かめてください: ls -l '$origin'"
-    fi
+    [[ -n $origin ]] || die 'TARBALL is not set' \
+        'make rootfs ROOTFS=tar TARBALL=ファイル'
+    [[ -r $origin && ! -d $origin ]] || die "$origin: cannot be read" \
+        "ファイルの場所を確かめてください: ls -l '$origin'"
 }
 
 # --- 木を作る ---------------------------------------------------------------
@@ -241,36 +208,27 @@ make_busybox() {
     make_etc
 }
 
-# ホストの 1 ファイルを、同じパスに写す。リンクはたどって中身を写す。
-copy_from_host() {
-    if [[ ! -e $tree$1 ]]; then
-        install -D -m 755 "$1" "$tree$1"
-    fi
-}
-
+# ホストのプログラムと、ldd の挙げるライブラリを、同じパスにコピーする。
 make_host() {
-    local dir link name program file
+    local dir name program programs=()
     # /lib -> usr/lib のようなホストでは同じ形にする。ローダーは、実行ファイルに
     # 書かれたパス (/lib64/ld-linux-x86-64.so.2 など) でしか探されない。
     for dir in bin sbin lib lib32 lib64 libx32; do
-        if [[ -L /$dir ]]; then
-            link=$(readlink "/$dir")
-            mkdir -p "$tree/$link"
-            ln -s "${link#/}" "$tree/$dir"
-        fi
+        [[ -L /$dir ]] || continue
+        mkdir -p "$tree/$(readlink "/$dir")"
+        ln -s "$(readlink "/$dir" | sed 's,^/,,')" "$tree/$dir"
     done
     unset LD_PRELOAD LD_LIBRARY_PATH # ldd の答えを変える
     PATH=$PATH:/usr/sbin:/sbin       # ip は一般ユーザーの PATH にないことがある
     for name in sh ls cat id ps mount umount uname hostname sleep ip; do
         program=$(type -P "$name") || continue
-        copy_from_host "$program"
-        # 「名前 => パス (番地)」と、ローダーの「パス (番地)」がある。 ldd(1)
-        { ldd "$program" 2>/dev/null || true; } |
-            awk '$2 == "=>" { $1 = $3 } $1 ~ /^\// { print $1 }' |
-            while read -r file; do
-                copy_from_host "$file"
-            done
+        programs+=("$program")
     done
+    # 「名前 => パス (番地)」と、ローダーの「パス (番地)」がある。リンクはたどって
+    # 中身をコピーする。setuid は付かない。 ldd(1)
+    { ldd "${programs[@]}" 2>/dev/null || true; } |
+        sed -nE 's/^\t(.* => )?(\/[^ ]*) \(.*/\2/p' | sort -u |
+        xargs cp --dereference --parents --target-directory="$tree" "${programs[@]}"
     make_etc
 }
 
@@ -282,26 +240,15 @@ make_debian() {
         eval "$(apt-config shell http_proxy Acquire::http::Proxy || true)"
         export http_proxy
     fi
-    if ((EUID == 0)); then
-        export TMPDIR=$work # 殺されたときの残りも、次のビルドが消せる
-    fi
-    if command -v mmdebstrap >/dev/null; then
-        # 中の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
-        mmdebstrap --variant=essential --include="$packages" --format=tar \
-            "$origin" - ${MIRROR:+"$MIRROR"} >"$work/root.tar" \
-            3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- || die_debian
-    else
-        # マウントは unshare の中だけに置く。途中で死んでもホストに残らない。
-        unshare --mount debootstrap --variant=minbase --include="$packages" \
-            "$origin" "$work/debian" ${MIRROR:+"$MIRROR"} || die_debian
-        tar -C "$work/debian" -cf "$work/root.tar" .
-    fi
+    # 殺されたときの残りも、次のビルドが消せる
+    ((EUID != 0)) || export TMPDIR=$work
+    # 中の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
+    mmdebstrap --variant=essential --include="$packages" --format=tar \
+        "$origin" - ${MIRROR:+"$MIRROR"} >"$work/root.tar" \
+        3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
+        die "cannot build Debian $origin" \
+            'ネットワークと SUITE を確かめてください (sudo なしなら uidmap も)'
     unpack "$work/root.tar"
-}
-
-die_debian() {
-    die "cannot build Debian $origin" \
-        'ネットワークと SUITE を確かめてください (sudo なしなら uidmap も)'
 }
 
 make_image() {
@@ -326,7 +273,7 @@ make_tar() {
 
 # tar を $tree に展開する。root で実行しても、一般ユーザーと同じ木になる。
 unpack() {
-    local log=$work/tar.log status=0
+    local log=$work/tar.log
     # /dev の中身は除く。デバイスは一般ユーザーには作れない。 mknod(2)
     # 持ち主は利用者になる。setuid も外す。残すと、誰でもその人になれてしまう。
     # .. や、リンク越しに木の外を指す名前があれば、tar は失敗する。 tar(1)
@@ -334,15 +281,11 @@ unpack() {
         --no-same-owner --no-same-permissions --delay-directory-restore \
         --anchored --exclude='dev/*' --exclude='./dev/*' --exclude='/dev/*' \
         --warning=no-timestamp --warning=no-unknown-keyword \
-        2>"$log" || status=$?
-    if ((status != 0)); then
-        check_tar_log "$log"
-    fi
+        2>"$log" || check_tar_log "$log"
     chmod u+rwx,go+rx "$tree"
-    if [[ ! -d $tree/bin && ! -L $tree/bin && ! -d $tree/usr ]]; then
+    [[ -d $tree/bin || -L $tree/bin || -d $tree/usr ]] ||
         die "no root file system in $origin: neither bin nor usr" \
             'docker save でなく docker export で作った tar を渡してください'
-    fi
     find "$tree" \( -type b -o -type c \) -delete
 }
 
@@ -381,11 +324,9 @@ make_resolv_conf() {
     for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf \
         /run/NetworkManager/no-stub-resolv.conf; do
         [[ -f $file && -r $file ]] || continue
-        if awk '$1 == "nameserver" && $2 ~ /^(127\.|::1$)/ { next }
+        awk '$1 == "nameserver" && $2 ~ /^(127\.|::1$)/ { next }
             $1 == "nameserver" { found = 1 } { print } END { exit !found }' \
-            "$file" >"$tree/etc/resolv.conf"; then
-            return
-        fi
+            "$file" >"$tree/etc/resolv.conf" && return
     done
     echo '# no usable name server on the host' >"$tree/etc/resolv.conf"
 }
@@ -394,23 +335,20 @@ make_resolv_conf() {
 make_mount_points() {
     local dir
     for dir in proc sys dev tmp demo etc; do
-        if [[ -L $tree/$dir || (-e $tree/$dir && ! -d $tree/$dir) ]]; then
+        [[ ! -L $tree/$dir && (! -e $tree/$dir || -d $tree/$dir) ]] ||
             die "/$dir in $origin is not a real directory" \
-                "/$dir が普通のディレクトリーである tar を使ってください"
-        fi
+                "/$dir が普通のディレクトリである tar を使ってください"
         mkdir -p "$tree/$dir"
         chmod u+rwx,go+rx "$tree/$dir"
     done
     chmod 1777 "$tree/tmp"
 }
 
-install_demo() {
-    local file
-    for file in "$demo_dir"/*; do
-        if [[ -f $file && -x $file ]]; then
-            install -m 755 "$file" "$tree/demo/"
-        fi
-    done
+# コンテナの uid 0 は sudo を打った人で、ほかの uid はマッピングしない。
+# 木がすべてその人のものでないと、コンテナ内の root にも書けない。 user_namespaces(7)
+give_back() {
+    ((EUID != 0)) || [[ -z ${SUDO_UID:-} ]] ||
+        chown -hR "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$1"
 }
 
 make_tree() {
@@ -418,12 +356,8 @@ make_tree() {
     "make_$kind"
     make_mount_points
     make_resolv_conf
-    install_demo
-    # コンテナの uid 0 は sudo を打った人で、ほかの uid は対応しない。木がすべて
-    # その人のものでないと、中の root にも書けない。 user_namespaces(7)
-    if ((EUID == 0)) && [[ -n ${SUDO_UID:-} ]]; then
-        chown -hR "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$tree"
-    fi
+    demo_programs -exec install -m 755 -t "$tree/demo" {} +
+    give_back "$tree"
 }
 
 # --- 全体の流れ -------------------------------------------------------------
@@ -431,10 +365,9 @@ make_tree() {
 # 親ディレクトリーをロックする。ロックファイルが残らない。 flock(1)
 lock() {
     exec 9<"$(dirname -- "$dest")"
-    if ! flock -n 9; then
-        echo "build.sh: waiting for another build of $dest" >&2
-        flock 9
-    fi
+    flock -n 9 && return
+    echo "build.sh: waiting for another build of $dest" >&2
+    flock 9
 }
 
 # 前面のコマンドを待つ間、trap は動かない。長い仕事は子に任せる。 bash(1)
@@ -451,16 +384,11 @@ run_worker() {
 replace_tree() {
     refuse_mounts "$dest"
     rm -f -- "$dest.kind"
-    if [[ -e $dest ]]; then
-        mv -T -- "$dest" "$work/old" 2>/dev/null ||
-            die "cannot replace $dest" \
-                "持ち主を確かめてください: ls -ld '$dest'"
-    fi
+    [[ ! -e $dest ]] || mv -T -- "$dest" "$work/old" 2>/dev/null ||
+        die "cannot replace $dest" "所有者を確かめてください: ls -ld '$dest'"
     mv -T -- "$tree" "$dest"
     printf '%s %s\n' "$kind" "$origin" >"$work/kind"
-    if ((EUID == 0)) && [[ -n ${SUDO_UID:-} ]]; then
-        chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$work/kind"
-    fi
+    give_back "$work/kind"
     mv -T -- "$work/kind" "$dest.kind"
 }
 
@@ -468,22 +396,16 @@ clean() {
     lock
     remove_leftovers
     rm -f -- "$dest.kind"
-    if [[ -d $dest ]]; then
-        remove_tree "$dest"
-    fi
+    [[ ! -d $dest ]] || remove_tree "$dest"
 }
 
 main() {
     case $kind in
     busybox | host | debian | image | tar | clean) ;;
-    *)
-        die "unknown kind: $kind" \
-            'busybox host debian image tar のどれかです'
-        ;;
+    *) die "unknown kind: $kind" 'busybox host debian image tar のどれかです' ;;
     esac
-    if (($# > 2)); then
+    (($# <= 2)) ||
         die "too many arguments: $*" '使い方: rootfs/build.sh [KIND [DEST]]'
-    fi
     check_dest
     if [[ $kind == clean ]]; then
         clean
