@@ -16,7 +16,6 @@ work=/run/bench
 # --- 測るもの -----------------------------------------------------------------
 names=()
 declare -A command note
-left_out=()
 
 # どれも同じ静的な sh を動かす。1 文字書き、標準入力が閉じるまで待つ。最後の語には、
 # 番号が付く
@@ -33,11 +32,11 @@ add() {
 add_peer() {
     local said
     if ! command -v "${3%% *}" >/dev/null; then
-        left_out+=("$1: 入っていません")
+        echo "  比べないもの: $1: 入っていません"
     elif said=$(eval "$3" 2>&1 </dev/null) && [[ $said == x ]]; then
         add "$@"
     else
-        left_out+=("$1: ここでは動きません: $(tail -n 1 <<<"$said")")
+        echo "  比べないもの: $1: ここでは動きません: $(tail -n 1 <<<"$said")"
     fi
 }
 
@@ -79,7 +78,7 @@ add_all() {
     add_peer podman "step08 と seccomp。cgroup、veth はない。見張り役 conmon も始める" "$podman run --rm --cgroups=disabled --network=none $limits --rootfs '$rootfs' $sh"
 }
 
-# --- 測り方 -------------------------------------------------------------------
+# --- 測って、表にする -----------------------------------------------------------
 # たくさん動かしたあとは、カーネルが名前空間を片付け終えるのを待つ。
 # CPU が 8 割空くまで、長くても 1 秒
 settle() {
@@ -112,6 +111,18 @@ measure_startup() {
             more = $2 ~ /^step/ ? sprintf("%+.2f,%+.2f", $4 - start, $5 - whole) : ","
             print $2, sprintf("%.2f,%.2f", start = $4, whole = $5), more, $3
         }' | sed '1i name,start_ms,whole_ms,start_diff,whole_diff,note' >"$out/startup.csv"
+    echo "起動と全体の時間 (中央値 [ms], $runs 回)。差は、1 つ前のステップから増えた分"
+    sed '1s/.*/,起動,全体,起動の差,全体の差,/' "$out/startup.csv" |
+        column -t -s , -R 2,3,4,5
+    awk -F , '
+        function ratio(a, b) {
+            if (b in start)
+                printf "  %s / %-10s  起動 %.2f, 全体 %.2f\n", a, b, start[a] / start[b], whole[a] / whole[b]
+        }
+        { start[$1] = $2; whole[$1] = $3 }
+        END { ratio("step07", "bubblewrap"); ratio("step09", "runc"); ratio("step09", "crun") }
+    ' "$out/startup.csv"
+    echo "  step09 の全体には、veth がホストから消えるのを見届ける時間も入る"
 }
 
 # すべてが届くまでと、自分の始まりから届くまでの平均
@@ -127,46 +138,19 @@ measure_at_once() {
         done
     done | datamash -t , -g 1,2 median 3 median 4 |
         sed '1i name,count,all_ms,one_ms' >"$out/at-once.csv"
-}
-
-# 1 つ届くごとに次を始める。k 番目は、k - 1 個が動いている所で始まる
-measure_in_turn() {
-    local i
-    for ((i = 0; i < rounds; i++)); do
-        start in-turn 200 step09 | awk -F , '{ print NR "," $2 - $1 }'
-    done | sort -n | datamash -t , -g 1 median 2 |
-        sed '1i k,start_ms' >"$out/in-turn.csv"
-}
-
-# --- 表 -----------------------------------------------------------------------
-print_startup() {
-    local reason
-    echo "起動と全体の時間 (中央値 [ms], $runs 回)。差は、1 つ前のステップから増えた分"
-    sed '1s/.*/,起動,全体,起動の差,全体の差,/' "$out/startup.csv" |
-        column -t -s , -R 2,3,4,5
-    for reason in "${left_out[@]}"; do
-        echo "  比べないもの: $reason"
-    done
-    awk -F , '
-        function ratio(a, b) {
-            if (b in start)
-                printf "  %s / %-10s  起動 %.2f, 全体 %.2f\n", a, b, start[a] / start[b], whole[a] / whole[b]
-        }
-        { start[$1] = $2; whole[$1] = $3 }
-        END { ratio("step07", "bubblewrap"); ratio("step09", "runc"); ratio("step09", "crun") }
-    ' "$out/startup.csv"
-    echo "  step09 の全体には、veth がホストから消えるのを見届ける時間も入る"
-}
-
-print_at_once() {
     echo
     echo "N 個を同時に始める: すべて届くまで / 1 つの起動の平均 (中央値 [ms], $rounds 回)"
     awk -F , 'NR > 1 { printf "%s,%3d,%.1f / %.1f\n", $1, $2, $3, $4 }' "$out/at-once.csv" |
         datamash -s -t , crosstab 2,1 unique 3 | column -t -s , -R 0
 }
 
-print_in_turn() {
-    local first last
+# 1 つ届くごとに次を始める。k 番目は、k - 1 個が動いている所で始まる
+measure_in_turn() {
+    local i first last
+    for ((i = 0; i < rounds; i++)); do
+        start in-turn 200 step09 | awk -F , '{ print NR "," $2 - $1 }'
+    done | sort -n | datamash -t , -g 1 median 2 |
+        sed '1i k,start_ms' >"$out/in-turn.csv"
     first=$(sed -n 2,11p "$out/in-turn.csv" | datamash -t , median 2)
     last=$(tail -n 10 "$out/in-turn.csv" | datamash -t , median 2)
     echo
@@ -183,20 +167,17 @@ inside() {
     mount -t tmpfs tmpfs /run
     mount -t tmpfs tmpfs /dev/shm
     umount /sys/fs/cgroup/unified 2>/dev/null || true
-    mkdir -p "$work/bundle" "$out"
+    mkdir -p "$work/bundle"
     rm -f "$out"/*
     ${CC:-cc} -O2 -static -o "$work/start" tests/measure/bench-start.c
-    add_all
     echo "$(uname -srm), $(nproc) CPU, 負荷 $(cut -d' ' -f1-3 /proc/loadavg)"
     awk -v cpus="$(nproc)" '$1 > cpus / 2 {
         print "  ほかの仕事が動いています。数は当てになりません"
     }' /proc/loadavg
+    add_all
     measure_startup
-    print_startup
     measure_at_once
-    print_at_once
     measure_in_turn
-    print_in_turn
     gnuplot -c tests/measure/bench.gp "$out"
     echo
     echo "$out/ に、CSV とグラフ (SVG) を書きました"
@@ -207,7 +188,7 @@ clean_up() {
     find /sys/fs/cgroup -depth -type d -name "$BENCH_ID*" -exec rmdir {} + 2>/dev/null || true
     tests/host/host.sh -- ./step09 run --no-veth true || true
     # sudo で動かしても、結果は本人のもの
-    [[ -z ${SUDO_UID:-} || ! -d $out ]] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$out"
+    chown -R --reference=GNUmakefile "$out"
 }
 
 if [[ ${1-} == inside ]]; then
@@ -221,6 +202,7 @@ if [[ $(id -u) != 0 ]] || ! type datamash column gnuplot >/dev/null 2>&1; then
     exit 1
 fi
 export BENCH_ID=bench-$$-
+mkdir -p "$out"
 trap : INT TERM
 trap clean_up EXIT
 tests/host/host.sh -- tests/measure/bench.sh inside

@@ -64,40 +64,31 @@ print_table() {
         NR > 2 { printf "%10s %9d %11.2f s %10.2f s\n", $1, $2, $3, $4 }' "$out.csv"
 }
 
-describe() {
-    awk -F, 'NR > 2 { printf "上限 %s で %s スレッドなら %s 秒。", $1, $2, $4 }' "$out.csv"
-}
-
 draw() {
+    local description
     if ! command -v gnuplot >/dev/null; then
         echo 'グラフも見るには: sudo apt-get install gnuplot-nox'
         return
     fi
     gnuplot -c tests/measure/cpu-chart.gp "$out.csv" "$out.svg"
     # 読み上げのための名前と説明を、測った数にする
+    description=$(awk -F, 'NR > 2 { printf "上限 %s で %s スレッドなら %s 秒。", $1, $2, $4 }' "$out.csv")
     sed -i "0,/<title>/s|<title>.*</title>|<title>CPU の上限と、同じ仕事にかかる時間</title>|
-        s|<desc>.*</desc>|<desc>$(describe)</desc>|" "$out.svg"
+        s|<desc>.*</desc>|<desc>$description</desc>|" "$out.svg"
     [[ ! -t 1 ]] || gnuplot -c tests/measure/cpu-chart.gp "$out.csv"
     echo "$out.svg"
 }
 
-# sudo で動かしても、ファイルは自分のものにする
-give_back() {
-    [[ -z ${SUDO_UID-} ]] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$@"
-}
-
 main() {
     [[ $(id -u) == 0 ]] || fail 'must be root' 'make cpu-chart (sudo は make が付けます)'
-    mkdir -p build
     tests/host/host.sh -- tests/measure/cpu-chart.sh inside >"$out.part" ||
         fail 'a measurement failed' '上のメッセージを見てください'
     mv "$out.part" "$out.csv"
     print_table
     draw
-    give_back build "$out".*
-    [[ ${1-} == --update ]] || return 0
-    cp "$out.svg" slides/pictures/cpu-chart.svg
-    give_back slides/pictures/cpu-chart.svg
+    # sudo で動かしても、結果は本人のもの
+    chown --reference=GNUmakefile build "$out".*
+    [[ ${1-} != --update ]] || cat "$out.svg" >slides/pictures/cpu-chart.svg
 }
 
 case ${1-} in

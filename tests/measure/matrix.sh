@@ -102,21 +102,17 @@ probe() {
     wait "$launcher"
 }
 
-# ホームディレクトリーの中は、コンテナの root になった人に見えないことがある。誰でも
-# 通れる場所から動かす
-enter_workshop() {
-    mount -t tmpfs -o mode=755 tmpfs /mnt
-    mkdir /mnt/workshop
-    mount --bind . /mnt/workshop
-    cd /mnt/workshop
-}
-
-# 列ごとのファイルを、今いるディレクトリーでなく $1 に作る
+# 列ごとのファイルを $1 に作る
 inside() {
     local step
     # shellcheck source-path=SCRIPTDIR source=../host/cgroups.bash
     . tests/host/cgroups.bash
-    enter_workshop
+    # ホームディレクトリの中は、コンテナの root になった人に見えないことがある。誰でも
+    # 通れる場所から動かす
+    mount -t tmpfs -o mode=755 tmpfs /mnt
+    mkdir /mnt/workshop
+    mount --bind . /mnt/workshop
+    cd /mnt/workshop
     HOST_ROOT=$(stat -c %d:%i /)
     ipcmk --shmem 4096 >/dev/null
     { echo ホスト && probe; } >"$1/00"
