@@ -46,7 +46,8 @@ libc6-dev-arm64-cross
 '
 
 run_docs='
-python3                         # 手引きのコマンドを、本物の端末に打つ
+python3-pexpect                 # 手引きのコマンドを、本物の端末に打つ
+python3-markdown-it             # 手引き (Markdown) を読む
 gnuplot-nox                     # CPU の実験のグラフ
 runc                            # 同じコンテナを runc で動かす
 '

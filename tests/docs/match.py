@@ -7,20 +7,12 @@
 import re
 
 ANYTHING = '…'
-SHAPES = (
-    (r'\d+', r'\d+'),
-    (r'\d+\.\d+', r'\d+\.\d+'),
-    (r'0x[0-9a-f]+', r'0x[0-9a-f]+'),
-    (r'[0-9a-f]{2}(?::[0-9a-f]{2})+', r'[0-9a-f]{2}(?::[0-9a-f]{2})+'),
-)
+SHAPES = (r'\d+', r'\d+\.\d+', r'0x[0-9a-f]+')
 
 
 def shape_of(token):
     """トークンと同じ形の値に合う正規表現。"""
-    for token_shape, value_shape in SHAPES:
-        if re.fullmatch(token_shape, token):
-            return value_shape
-    return r'\S+?'
+    return next((shape for shape in SHAPES if re.fullmatch(shape, token)), r'\S+?')
 
 
 def whole_word(token):
@@ -37,80 +29,62 @@ class Matcher:
         words = sorted(tokens, key=len, reverse=True)
         self.words = re.compile('|'.join(map(whole_word, words)) or r'(?!)')
 
-    def line_pattern(self, line, bound):
-        """1 行の正規表現と、その括弧が表す語の並び。"""
-        pattern, groups, end = r'[ \t]*', [], 0
-        for found in self.words.finditer(line.strip()):
-            pattern += plain(line.strip()[end:found.start()])
-            end = found.end()
-            token = found[0]
-            if token in bound:
-                pattern += re.escape(bound[token])
-            else:
-                shape = r'\d+(?:\.\d+)?' if self.tokens[token][0] == 'near' \
-                    else shape_of(token)
-                pattern += f'({shape})'
-                groups.append(token)
-        return pattern + plain(line.strip()[end:]) + r'[ \t]*', groups
+    def pattern(self, expected):
+        """行の並び全体の正規表現と、その括弧が表す語の並び。"""
+        pattern, groups = '', []
+        for line in map(str.strip, expected):
+            if line == ANYTHING:
+                pattern += r'(?:.*\n)*?'
+                continue
+            pattern, end = pattern + r'[ \t]*', 0
+            for found in self.words.finditer(line):
+                pattern += plain(line[end:found.start()]) + self.value(found[0], groups)
+                end = found.end()
+            pattern += plain(line[end:]) + r'[ \t]*\n'
+        return re.compile(pattern), groups
 
-    def match_line(self, expected, actual, bound):
-        """合えば、値の決まった語を加えた bound を返す。合わなければ None。"""
-        pattern, groups = self.line_pattern(expected, bound)
-        found = re.fullmatch(pattern, actual)
+    def value(self, token, groups):
+        """語の値の正規表現。"""
+        if token in self.bound:
+            return re.escape(self.bound[token])
+        if self.tokens[token] == 'vary' and token in groups:
+            return f'(?P=g{groups.index(token)})'
+        groups.append(token)
+        return f'(?P<g{len(groups) - 1}>{shape_of(token)})'
+
+    def values(self, expected, actual):
+        """すべての行が合えば、値の決まった語を加えた bound を返す。合わなければ None。"""
+        pattern, groups = self.pattern(expected)
+        found = pattern.fullmatch(''.join(f'{line}\n' for line in actual))
         if not found:
             return None
-        bound = dict(bound)
+        bound = dict(self.bound)
         for token, value in zip(groups, found.groups()):
-            if not self.accept(token, value, bound):
+            kind = self.tokens[token]
+            if kind == 'vary':
+                bound[token] = value
+            elif kind != 'any' and abs(float(value) - float(token)) > kind * float(token):
                 return None
-        return bound
-
-    def accept(self, token, value, bound):
-        kind = self.tokens[token]
-        if kind[0] == 'near':
-            return abs(float(value) - float(token)) <= kind[1] * float(token)
-        if kind[0] == 'vary':
-            if bound.setdefault(token, value) != value:
-                return False
-            return all(other == token or bound[other] != value or
-                       shape_of(other) != shape_of(token) for other in bound)
-        return True
-
-    def match_lines(self, expected, actual, bound):
-        if not expected:
-            return bound if not actual else None
-        if expected[0].strip() == ANYTHING:
-            for skipped in range(len(actual) + 1):
-                found = self.match_lines(expected[1:], actual[skipped:], bound)
-                if found is not None:
-                    return found
-            return None
-        if not actual:
-            return None
-        found = self.match_line(expected[0], actual[0], bound)
-        if found is None:
-            return None
-        return self.match_lines(expected[1:], actual[1:], found)
+        different = {(shape_of(token), value) for token, value in bound.items()}
+        return bound if len(different) == len(bound) else None
 
     def match(self, expected, actual):
         """すべての行が合うか。合えば、決まった値を覚える。"""
-        found = self.match_lines(expected, actual, self.bound)
-        if found is None:
-            return False
-        self.bound = found
-        return True
+        found = self.values(expected, actual)
+        if found is not None:
+            self.bound = found
+        return found is not None
 
     def first_difference(self, expected, actual):
         """はじめて合わなくなる行 (文書、実際)。"""
-        for count in range(1, len(expected) + 1):
-            head = expected[:count] + [ANYTHING]
-            if self.match_lines(head, actual, self.bound) is None:
-                good = expected[:count - 1]
-                for used in range(len(actual) + 1):
-                    if self.match_lines(good, actual[:used], self.bound) is not None:
-                        return expected[count - 1], ''.join(actual[used:used + 1])
-                return expected[count - 1], ''
-        return '(nothing more)', actual[-1] if actual else ''
+        used = 0
+        for count, line in enumerate(expected, 1):
+            fits = [number for number in range(len(actual) + 1)
+                    if self.values(expected[:count], actual[:number]) is not None]
+            if not fits:
+                return line, ''.join(actual[used:used + 1])
+            used = fits[0]
+        return '(nothing more)', ''.join(actual[used:used + 1])
 
     def typed(self, text):
         """打つ行の中の語を、分かっている値に置き換える。"""

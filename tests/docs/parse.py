@@ -1,180 +1,109 @@
 """文書 (Markdown) から、動かすものを上から順に取り出す。"""
-import dataclasses
+import collections
 import re
+import sys
 
-FENCE = re.compile(r'^(\s*)(`{3,})(\w*)\s*(.*)$')
-COMMENT = re.compile(r'^\s*<!--\s*(.*?)\s*-->\s*$')
-PROMPT = re.compile(r'^((?:[~/]\S* )?[$#>] )(\S.*)$')
-CONTROLS = {'^C': '\x03', '^D': '\x04'}
+from markdown_it import MarkdownIt
 
-
-class DocError(Exception):
-    """文書の書き方の誤り。"""
-
-
-@dataclasses.dataclass
-class Item:
-    """1 度に打つものと、そのあとに出るはずの行。"""
-    kind: str                     # type, control, more (前から動いているもの)
-    prompt: str = ''
-    text: str = ''
-    expected: list = dataclasses.field(default_factory=list)
+COMMENT = re.compile(r'<!--\s*(.*?)\s*-->', re.DOTALL)
+INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?'
+                  r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?')
+PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )(\S.*)')
+CONTROL = re.compile(r'\^[A-Z]')
 
 
-@dataclasses.dataclass
-class Block:
-    """```console の 1 つ。start, end は、中身の行の範囲 (0 から)。"""
-    start: int
-    end: int
-    indent: str
-    terminal: str = '1'
-    running: bool = False
-    version: str = ''             # if=cgroup1, if=cgroup2
-    skip: str = ''
-    items: list = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class Edit:
-    """```diff の 1 つ。ファイルを書き換える。"""
-    line: int
-    path: str                     # 空なら、その文書のステップの main.c
-    lines: list
-
-
-@dataclasses.dataclass
-class Ablation:
-    """行を消すと何が起きるか。"""
-    title: str
-    edit: Edit
-    events: list = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class Document:
-    tokens: dict                  # 語 -> ('vary',) か ('any',) か ('near', 割合)
-    events: list                  # Block, Edit, 'new terminals'
-    ablations: list
-
-
-def parse_info(block, info, where):
-    """```console のあとの「2 running」や「skip="理由"」を読む。"""
-    words = re.findall(r'skip="[^"]+"|\S+', info)
-    for word in words:
-        if word.isdigit():
-            block.terminal = word
-        elif word == 'running':
-            block.running = True
-        elif word in ('if=cgroup1', 'if=cgroup2'):
-            block.version = word[len('if=cgroup'):]
-        elif word.startswith('skip="'):
-            block.skip = word[len('skip="'):-1]
-        else:
-            raise DocError(f'{where}: unknown word after console: {word}')
+# 1 度に打つものと、そのあとに出るはずの行。^C には prompt がなく、前から動いているも
+# のの出力には text もない
+Item = collections.namedtuple('Item', 'prompt text expected')
+# ```console の 1 つ。start, end は、中身の行の範囲 (0 から)。version は if=cgroup1 の 1
+Block = collections.namedtuple(
+    'Block', 'start end indent items terminal running version skip')
+# ファイルを書き換える ```diff。path が空なら、その文書のステップの main.c
+Edit = collections.namedtuple('Edit', 'line path lines')
+# 行を消すと何が起きるか
+Ablation = collections.namedtuple('Ablation', 'title edit events')
 
 
 def parse_items(lines):
     items = []
     for line in lines:
-        typed = PROMPT.match(line)
+        typed = PROMPT.fullmatch(line)
         if typed:
-            items.append(Item('type', typed[1], typed[2]))
-        elif line in CONTROLS:
-            items.append(Item('control', '', line))
+            items.append(Item(*typed.groups(), []))
+        elif CONTROL.fullmatch(line):
+            items.append(Item('', line, []))
         else:
             if not items:
-                items.append(Item('more'))
+                items.append(Item('', '', []))
             items[-1].expected.append(line)
     return items
 
 
-def parse_tokens(words, kind):
-    if kind == 'near':
-        if len(words) % 2:
-            raise DocError('near: needs pairs of a number and a tolerance')
-        return {token: ('near', float(part.rstrip('%')) / 100)
-                for token, part in zip(words[::2], words[1::2])}
-    return {word: (kind,) for word in words}
+class Document:
+    """上から順に読む。コメントは、そのあとの囲みか、文書全体にかかる。"""
 
-
-class Parser:
-    """1 行ずつ読む。注釈は、そのあとの囲みか、文書全体にかかる。"""
-
-    def __init__(self, text):
+    def __init__(self, path):
+        with open(path, encoding='utf-8') as source:
+            text = source.read()
+        self.path = path
+        self.tokens = {}              # 語 -> 'vary' か 'any' か、near の割合
+        self.events = []              # Block, Edit
+        self.ablations = []
         self.lines = text.split('\n')
-        self.document = Document({}, [], [])
-        self.events = self.document.events
         self.heading = ''
         self.pending = None           # 次の ```diff の役目
-
-    def parse(self):
-        number = 0
-        while number < len(self.lines):
-            line = self.lines[number]
-            fence = FENCE.match(line)
-            if fence:
-                number = self.fence(number, fence)
-                continue
-            comment = COMMENT.match(line)
-            if comment:
-                self.comment(comment[1])
-            elif re.match(r'#{1,6} |---$', line):
-                self.heading = line.lstrip('# ') or self.heading
-                self.events = self.document.events
-            number += 1
-        return self.document
+        self.section = self.events    # 今の見出しの中の events
+        for token in MarkdownIt('commonmark').parse(text):
+            if token.type == 'fence':
+                self.fence(token)
+            elif token.type == 'html_block':
+                for comment in COMMENT.findall(token.content):
+                    self.comment(comment)
+            elif token.type in ('heading_open', 'hr'):
+                self.heading = self.lines[token.map[0]].lstrip('# ')
+                self.section = self.events
 
     def comment(self, text):
         kind, _, rest = text.partition(':')
-        if kind in ('vary', 'any', 'near'):
-            self.document.tokens.update(parse_tokens(rest.split(), kind))
-        elif text == 'new terminals':
-            self.events.append(text)
-        elif kind == 'edit':
-            self.pending = rest.strip()
-        elif text == 'ablate':
+        words = rest.split()
+        if kind in ('vary', 'any'):
+            self.tokens.update((word, kind) for word in words)
+        elif kind == 'near':
+            if len(words) % 2:
+                sys.exit(f'{self.path}: near: needs pairs of a number and a tolerance')
+            self.tokens.update((word, float(part.rstrip('%')) / 100)
+                               for word, part in zip(words[::2], words[1::2]))
+        elif kind in ('edit', 'ablate'):
             self.pending = text
 
-    def fence(self, start, fence):
-        indent, ticks, language, info = fence.groups()
-        end = start + 1
-        while end < len(self.lines) and self.lines[end].strip() != ticks:
-            end += 1
-        if end == len(self.lines):
-            raise DocError(f'line {start + 1}: ``` is never closed')
-        inside = [line[len(indent):] for line in self.lines[start + 1:end]]
+    def fence(self, token):
+        start, end = token.map
+        language, *_ = token.info.split() or ['']
+        if self.lines[end - 1].strip() != token.markup:
+            sys.exit(f'{self.path}:{start + 1}: ``` is never closed')
+        inside = token.content.split('\n')[:-1]
         if language == 'console':
-            block = Block(start + 1, end, indent)
-            parse_info(block, info, f'line {start + 1}')
-            block.items = parse_items(inside)
-            self.events.append(block)
-        elif language == 'diff' and self.pending is not None:
-            self.diff(start + 1, inside)
-        return end + 1
-
-    def diff(self, line, inside):
-        if self.pending == 'ablate':
-            ablation = Ablation(self.heading, Edit(line, '', inside))
-            self.document.ablations.append(ablation)
-            self.events = ablation.events
-        else:
-            self.events.append(Edit(line, self.pending, inside))
-        self.pending = None
-
-
-def parse(text):
-    return Parser(text).parse()
+            info = INFO.fullmatch(token.info.strip())
+            if not info:
+                sys.exit(f'{self.path}:{start + 1}: unknown words: {token.info}')
+            indent = self.lines[start].partition('`')[0]
+            self.section.append(Block(start + 1, end - 1, indent, parse_items(inside),
+                                      **info.groupdict('')))
+        elif language == 'diff' and self.pending:
+            edit = Edit(start + 1, self.pending.partition(':')[2].strip(), inside)
+            if self.pending == 'ablate':
+                self.section = []
+                self.ablations.append(Ablation(self.heading, edit, self.section))
+            else:
+                self.section.append(edit)
+            self.pending = None
 
 
 def apply_edit(text, edit):
     """差分の「-」と空白の行が、ちょうど 1 か所で一致するときだけ書き換える。"""
-    old = [line[1:] for line in edit.lines if line[:1] in ('-', ' ', '')]
-    new = [line[1:] for line in edit.lines if line[:1] in ('+', ' ', '')]
-    lines = text.split('\n')
-    places = [i for i in range(len(lines) - len(old) + 1)
-              if lines[i:i + len(old)] == old]
-    if len(places) != 1:
-        raise DocError(f'line {edit.line}: the deleted lines stand {len(places)}'
-                       ' times in the file, not once')
-    lines[places[0]:places[0] + len(old)] = new
-    return '\n'.join(lines)
+    old, new = (''.join('\n' + line[1:] for line in edit.lines if line[:1] in (sign, ' ', ''))
+                for sign in '-+')
+    text, count = re.subn(re.escape(old) + r'(?=\n)', lambda _: new, '\n' + text)
+    if count != 1:
+        sys.exit(f'line {edit.line}: the deleted lines stand {count} times in the file, not once')
+    return text[1:]

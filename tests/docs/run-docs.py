@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -Bu
 """手引きとスライドに書いたコマンドを、本物の端末で書いたとおりに打つ。
 
   run-docs.py [DOC...]              出たものが、書いてあるとおりか調べる
@@ -9,6 +9,7 @@ DOC は 05 のような番号か、README。文書 1 つごとに、名前空間
 てのホストを作る。書き方は CONTRIBUTING.ja.md にある。
 """
 import argparse
+import collections
 import concurrent.futures
 import glob
 import json
@@ -19,27 +20,21 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(HERE))
-sys.dont_write_bytecode = True
+try:
+    import parse
+    import run
+except ImportError as missing:
+    sys.exit(f'run-docs.py: {missing}\n  ヒント: make setup-docs で入ります')
 
-import parse  # noqa: E402
-import run  # noqa: E402
-
-# 1 つのコマンドを待つ時間の上限 [s]。対照は、止まることもある
-LIMIT = 400 if os.environ.get('VM') else 120
-CONTROL_LIMIT = LIMIT / 12
+LIMIT = 400 if os.environ.get('VM') else 120    # 1 つのコマンドを待つ時間の上限 [s]
 
 
 def documents(selected):
-    """(見出し, パス) の並び。"""
+    """文書のパスの並び。"""
     found = []
     for name in selected or ['README'] + [f'{n:02}' for n in range(10)]:
-        if name == 'README':
-            paths = ['README.ja.md']
-        else:
-            paths = sorted(glob.glob(f'steps/{name}-*/README.ja.md') +
-                           glob.glob(f'slides/{name}.md'))
+        paths = ['README.ja.md'] if name == 'README' else sorted(
+            glob.glob(f'steps/{name}-*/README.ja.md') + glob.glob(f'slides/{name}.md'))
         if not paths:
             sys.exit(f'run-docs.py: no such document: {name}\n'
                      '  ヒント: DOC=05 のように、2 桁の番号で選びます')
@@ -47,201 +42,125 @@ def documents(selected):
     return found
 
 
-def step_of(path):
-    found = re.search(r'(?:steps|slides)/(0\d)', path)
-    return found[1] if found else '00'
-
-
-def read(path):
-    with open(os.path.join(TOP, path), encoding='utf-8') as source:
-        return source.read()
-
-
-# --- 外: 単位を並べて動かす -----------------------------------------------------
 def run_unit(unit):
     """遅い仮想マシンの中だけは、失敗するともう 1 度試す。そのことは表に出る。"""
+    start = time.monotonic()
+    try_unit = run_in_host if unit['ablation'] is None else ablate
     result = try_unit(unit)
     if result['failures'] and os.environ.get('VM'):
         first = result['failures'][0]
         result = try_unit(unit)
         result['skips'].append(f'(second try) the first one failed: {first}')
+    return {**result, 'seconds': time.monotonic() - start}
+
+
+def ablate(unit):
+    """行を消したプログラムで症状が出て、消さないプログラム (対照) では出ないか。"""
+    result = {**run_in_host(unit), 'blocks': 1}
+    if not result['failures']:
+        # 対照でも出るなら、同じくらいの時間で出る
+        limit = max(2, 5 * result['slowest'])
+        control = run_in_host({**unit, 'keep': True, 'limit': limit})
+        if control['broken']:
+            result['failures'] = control['failures']
+        elif not control['failures']:
+            result['failures'] = ['the program with the line shows the same: it proves nothing']
     return result
 
 
-def try_unit(unit):
+def run_in_host(unit):
     """1 つの使い捨てのホストで動かし、結果を受け取る。"""
-    name = f'docs-{os.getpid()}-{unit["number"]}'
-    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='docs-') as directory:
+        name = os.path.basename(directory)        # ほかと重ならない
         done = subprocess.run(
-            [f'{TOP}/tests/host/host.sh', '--eth0', '--cgroup', name, '--attendee', directory,
-             '/usr/bin/python3', 'tests/docs/run-docs.py', '--inside', json.dumps(unit)],
+            ['tests/host/host.sh', '--eth0', '--cgroup', name, '--attendee', directory,
+             '/usr/bin/python3', '-B', 'tests/docs/run.py', json.dumps(unit)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    try:
-        result = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        result = {'failures': [f'the sandbox failed ({done.returncode}): '
-                               f'{done.stdout}{done.stderr}'],
-                  'blocks': 0, 'commands': 0, 'skips': [], 'updates': []}
-    result['failures'] += remove_cgroups(name)
-    result['seconds'] = time.monotonic() - start
-    return result
+    left = remove_cgroups(name)
+    if done.returncode != 0:
+        return {'failures': [f'the host failed ({done.returncode}): {done.stdout}{done.stderr}'],
+                'blocks': 0, 'commands': 0, 'skips': [], 'updates': [], 'broken': True}
+    result = json.loads(done.stdout.splitlines()[-1])
+    result['failures'] += left if unit['ablation'] is None else []
+    return {**result, 'broken': False}
 
 
 def remove_cgroups(name):
     """文書のために作った cgroup を消す。中に残りがあれば、その文を返す。"""
-    problems = []
-    for top in glob.glob(f'/sys/fs/cgroup/*/{name}'):
-        for directory, _, _ in os.walk(top, topdown=False):
-            if directory != top and not directory.endswith('/container-steps'):
-                problems.append(f'left behind: cgroup {directory[len(top):]}')
-            for _ in range(100):
-                try:
-                    os.rmdir(directory)
-                    break
-                except OSError:
-                    time.sleep(0.02)
-    return problems
-
-
-def plan(paths, ablations):
-    units = []
-    for path in paths:
-        if not ablations:
-            units.append({'path': path, 'ablation': None, 'keep': False})
-            continue
-        for index in range(len(parse.parse(read(path)).ablations)):
-            for keep in (False, True):
-                units.append({'path': path, 'ablation': index, 'keep': keep})
-    for number, unit in enumerate(units):
-        unit['number'] = number
-    return units
+    found = glob.glob(f'/sys/fs/cgroup/*/{name}/**/', recursive=True)
+    for directory in sorted(found, reverse=True):
+        os.rmdir(directory)
+    return [f'left behind: cgroup {directory}' for directory in found
+            if not directory.endswith((f'/{name}/', '/container-steps/'))]
 
 
 def update(path, changes):
-    lines = read(path).split('\n')
-    for start, end, new in sorted(changes, reverse=True):
+    lines = parse.Document(path).lines
+    for start, end, new in reversed(changes):
         lines[start:end] = new
-    full = os.path.join(TOP, path)
-    with open(full, 'w', encoding='utf-8') as target:
+    with open(path, 'w', encoding='utf-8') as target:
         target.write('\n'.join(lines))
 
 
-def report_document(unit, result):
+def report(unit, result):
+    """表の 1 行。ablation なら、ステップ、消した行、症状。"""
     word = 'FAILED' if result['failures'] else 'ok'
-    print(f'{unit["path"]:36} {result["blocks"]:3} blocks {result["commands"]:4} commands'
-          f' {len(result["skips"]):2} skipped  {word:6} {result["seconds"]:6.1f} s', flush=True)
-    for text in result['skips'] + result['failures']:
-        print('    ' + text.replace('\n', '\n    '), flush=True)
-
-
-def report_ablation(unit, result, control):
-    """表の 1 行: ステップ、消した行、症状。対照は、同じになってはいけない。"""
-    problems = list(result['failures'])
-    if not problems and not control['failures']:
-        problems = ['the program with the line shows the same: it proves nothing']
-    document = parse.parse(read(unit['path']))
-    ablation = document.ablations[unit['ablation']]
-    deleted = ' '.join(line[1:].strip() for line in ablation.edit.lines
-                       if line.startswith('-'))
-    print(f'{step_of(unit["path"])}  {"FAILED" if problems else "ok":6} {deleted}\n'
-          f'            {ablation.title}', flush=True)
-    for text in problems:
-        print('    ' + text.replace('\n', '\n    '), flush=True)
-    return bool(problems)
-
-
-def too_few(paths, units):
-    """手引きには、少なくとも 3 つの「この 1 行を消すと」がある。"""
-    wrong = []
-    for path in paths:
-        count = sum(unit['path'] == path for unit in units) // 2
-        if path.startswith('steps/') and count < 3:
-            wrong.append(f'{path}: {count} ablations, at least 3 are needed')
-    return wrong
-
-
-def outside(options):
-    os.chdir(TOP)
-    paths = documents(options.doc)
-    units = plan(paths, options.ablations)
-    # cgroup v2 は分けられないので、1 つずつ動かす
-    workers = os.cpu_count() if run.cgroup_version() == '1' else 1
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        results = pool.map(run_unit, units)
-        if options.ablations:
-            failed, passed, skipped = 0, 0, 0
-            for unit, result, control in zip(units[::2], results, results):
-                bad = report_ablation(unit, result, control)
-                failed, passed = failed + bad, passed + (not bad)
-            for text in too_few(paths, units):
-                print(text)
-                failed += 1
-        else:
-            failed, passed, skipped = run_documents(units, results, options.update)
-    print(f'{passed} passed, {failed} failed, {skipped} skipped')
-    return failed > 0
-
-
-def run_documents(units, results, rewrite):
-    failed, passed, skipped = 0, 0, 0
-    for unit, result in zip(units, results):
-        report_document(unit, result)
-        if rewrite and result['updates']:
-            update(unit['path'], result['updates'])
-        skipped += len(result['skips'])
-        failed += len(result['failures'])
-        passed += max(0, result['blocks'] - len(result['failures']))
-    return failed, passed, skipped
-
-
-# --- 中 ------------------------------------------------------------------------
-def prepare(path, step):
-    """その文書を読む人の手元と同じだけ、作っておく。"""
-    if path.startswith('slides/'):
-        return
-    unbuilt = glob.glob('step0[1-9]') + glob.glob('build/step0[1-9].o')
-    for name in unbuilt:
-        if re.search(r'step(0\d)', name)[1] >= step:
-            os.remove(name)
-    if step <= '01':
-        subprocess.run(['rm', '-rf', 'build'], check=True)
-    if step <= '06':
-        subprocess.run(['rm', '-rf', 'rootfs/fs', 'rootfs/fs.kind', 'build/demo'],
-                       check=True)
-
-
-def inside(unit):
-    path, step = unit['path'], step_of(unit['path'])
-    document = parse.parse(read(path))
     if unit['ablation'] is None:
-        prepare(path, step)
-        runner, problems = run.run_document(document, step, LIMIT)
+        print(f'{unit["path"]:36} {result["blocks"]:3} blocks {result["commands"]:4} commands'
+              f' {len(result["skips"]):2} skipped  {word:6} {result["seconds"]:6.1f} s')
     else:
-        runner, problems = run.run_ablation(
-            document, document.ablations[unit['ablation']], step,
-            CONTROL_LIMIT if unit['keep'] else LIMIT, unit['keep'])
-    result = {'blocks': 0, 'commands': 0, 'skips': [], 'updates': [], 'failures': problems}
-    if runner:
-        result.update(runner.counts)
-        result.update(skips=runner.skips, failures=runner.failures + problems,
-                      updates=[[*where, new] for where, new in runner.updates.items()])
-    print(json.dumps(result))
+        ablation = parse.Document(unit['path']).ablations[unit['ablation']]
+        deleted = ' '.join(line[1:].strip() for line in ablation.edit.lines
+                           if line.startswith('-'))
+        print(f'{unit["step"]}  {word:6} {deleted}\n'
+              f'            {ablation.title} ({result["seconds"]:.1f} s)')
+    for text in result['skips'] + result['failures']:
+        print('    ' + text.replace('\n', '\n    '))
+
+
+def run_all(options):
+    os.chdir(run.TOP)
+    paths = documents(options.doc)
+    units = []
+    for path in paths:
+        step = (re.findall(r'/(0\d)', path) + ['00'])[0]
+        indexes = range(len(parse.Document(path).ablations)) if options.ablations else [None]
+        units += [{'path': path, 'step': step, 'ablation': index, 'keep': False,
+                   'limit': LIMIT, 'patience': options.patience} for index in indexes]
+    # 待つ時間が長いので、CPU より多く並べる。cgroup v2 は分けられないので、1 つずつ
+    workers = 2 * os.cpu_count() if run.cgroup_version() == '1' else 1
+    total = collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        # 長い文書から始めると、最後に 1 つだけを待つことが少ない
+        futures = {id(unit): pool.submit(run_unit, unit) for unit in
+                   sorted(units, key=lambda unit: os.path.getsize(unit['path']), reverse=True)}
+        for unit in units:
+            result = futures[id(unit)].result()
+            report(unit, result)
+            if options.update:
+                update(unit['path'], result['updates'])
+            failed, skipped = len(result['failures']), len(result['skips'])
+            total.update(passed=max(0, result['blocks'] - failed), failed=failed, skipped=skipped)
+    for path in paths if options.ablations else []:
+        count = sum(unit['path'] == path for unit in units)
+        if path.startswith('steps/') and count < 3:
+            print(f'{path}: {count} ablations, at least 3 are needed')
+            total['failed'] += 1
+    print(f'{total["passed"]} passed, {total["failed"]} failed, {total["skipped"]} skipped')
+    return total['failed'] > 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--ablations', action='store_true')
     parser.add_argument('--update', action='store_true')
-    parser.add_argument('--inside', type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument('--patience', type=float, default=5, metavar='S',
+                        help='how long to wait until nothing is left behind')
     parser.add_argument('doc', nargs='*')
     options = parser.parse_args()
-    if options.inside:
-        inside(options.inside)
-        return
     if os.geteuid() != 0:
         sys.exit('run-docs.py: must be root\n  ヒント: make test-docs (sudo は make が付けます)')
-    sys.exit(outside(options))
+    sys.exit(run_all(options))
 
 
 main()

@@ -1,22 +1,31 @@
-"""使い捨てのホストの中で、1 つの文書を上から順に動かす。"""
+"""使い捨てのホストの中で、1 つの文書を上から順に動かす。run-docs.py が呼ぶ。"""
+import contextlib
 import glob
+import json
 import os
-import pwd
 import re
 import subprocess
+import sys
 import time
 
 import match
 import parse
 import terminal
 
-HOME = '/home/attendee'
-TOP = f'{HOME}/workshop'
-ENVIRONMENT = {
-    'HOME': HOME, 'USER': 'attendee', 'LOGNAME': 'attendee', 'SHELL': '/bin/bash',
-    'PATH': '/usr/local/bin:/usr/bin:/bin', 'TERM': 'xterm', 'LANG': 'C.UTF-8',
+TOP = os.path.abspath(f'{__file__}/../../..')
+# Python は SIGPIPE を無視している。シェルに受け継がせない
+AS_ATTENDEE = ['setpriv', '--reuid=attendee', '--regid=attendee', '--init-groups',
+               '--reset-env', 'env', '--default-signal',
+               'SHELL=/bin/bash', 'TERM=xterm', 'LANG=C.UTF-8']
+SHELL = ['bash', '--noprofile', '--rcfile', '../.docsrc', '--noediting']
+# 終わったときに元に戻っているべきもの
+STATE = {
+    'network links': 'ls /sys/class/net',
+    'network namespaces': 'ls /run/netns',
+    'cgroups': 'find /sys/fs/cgroup -type d -not -name container-steps*',
+    'processes': f'ps -N --ppid {os.getpid()} -o pid=,comm=',
+    'mounts': 'findmnt -rno TARGET',
 }
-SHELL = ['/bin/bash', '--noprofile', '--rcfile', f'{HOME}/.docsrc', '--noediting']
 
 
 class Stop(Exception):
@@ -24,225 +33,161 @@ class Stop(Exception):
 
 
 class Runner:
-    def __init__(self, document, step, limit):
-        self.matcher = match.Matcher(document.tokens)
-        self.step = step
-        self.limit = limit
+    def __init__(self, tokens, unit):
+        self.matcher = match.Matcher(tokens)
+        self.unit = unit
         self.terminals = {}
-        self.failures = []            # 文
-        self.updates = {}             # (始まり, 終わり) -> 新しい行
-        self.counts = {'blocks': 0, 'commands': 0}
-        self.skips = []               # 理由
+        self.result = {'blocks': 0, 'commands': 0, 'slowest': 0,
+                       'skips': [], 'failures': [], 'updates': []}
 
     def run(self, events):
-        try:
+        with contextlib.suppress(Stop):
             for event in events:
                 self.event(event)
-        except Stop:
-            pass
-        self.close()
+        for screen in self.terminals.values():
+            screen.close()
 
     def event(self, event):
-        if event == 'new terminals':
-            self.close()
-        elif isinstance(event, parse.Edit):
-            edit_file(self.step, event)
+        if isinstance(event, parse.Edit):
+            edit_file(self.unit, event)
         elif event.skip:
-            self.skips.append(f'line {event.start}: {event.skip}')
+            self.result['skips'].append(f'line {event.start}: {event.skip}')
         elif event.version and event.version != cgroup_version():
-            self.skips.append(f'line {event.start}: needs cgroup v{event.version}')
+            self.result['skips'].append(f'line {event.start}: needs cgroup v{event.version}')
         else:
             self.block(event)
 
     # --- 1 つの囲み -----------------------------------------------------------
     def block(self, block):
-        self.counts['blocks'] += 1
+        self.result['blocks'] += 1
         new = []
-        for index, item in enumerate(block.items):
-            after = block.items[index + 1:index + 2]
-            runs_on = after[0].kind == 'control' if after else block.running
+        for item, after in zip(block.items, block.items[1:] + [None]):
+            runs_on = not after.prompt if after else block.running
+            start = time.monotonic()
             new += self.item(block, item, runs_on)
-        self.updates[block.start, block.end] = [
-            (block.indent + line).rstrip() for line in new]
+            self.result['slowest'] = max(self.result['slowest'], time.monotonic() - start)
+        self.result['updates'].append(
+            (block.start, block.end, [(block.indent + line).rstrip() for line in new]))
 
     def item(self, block, item, runs_on):
         """打って、待って、比べる。文書に書くべき行を返す。"""
-        screen = self.terminal(block.terminal)
+        screen = self.terminal(block.terminal or '1')
         where = f'line {block.start}: {item.text or "(output)"}'
-        before = terminal.processes()
-        typed = self.type(screen, item, where)
         try:
-            self.wait(screen, item, typed, runs_on, before)
-        except terminal.Timeout as timeout:
-            self.fail(where, str(timeout), item.expected, screen.lines(typed))
-            raise Stop from timeout
-        actual = screen.lines(typed)
-        screen.take()
+            self.type(screen, item, runs_on)
+        except terminal.Stuck as stuck:
+            self.fail(where, str(stuck), item.expected, screen.lines())
+            raise Stop from stuck
+        actual = screen.take()
         head = [item.prompt + item.text] if item.text else []
-        if self.matcher.match(item.expected, actual):
-            return head + item.expected
-        self.fail(where, 'the output differs', item.expected, actual)
-        return head + [self.matcher.written(line) for line in actual]
+        if not self.matcher.match(item.expected, actual):
+            self.fail(where, 'the output differs', item.expected, actual)
+            return head + [self.matcher.written(line) for line in actual]
+        if runs_on and screen.prompt:
+            self.fail(where, 'it does not run on')
+        return head + item.expected
 
-    def type(self, screen, item, where):
-        if item.kind == 'type':
+    def type(self, screen, item, runs_on):
+        if item.prompt:
+            self.result['commands'] += 1
             if screen.prompt != item.prompt:
-                self.fail(where, f'the prompt is {screen.prompt!r},'
-                          f' not {item.prompt!r}', [], [])
-                raise Stop
-            self.counts['commands'] += 1
-            typed = self.matcher.typed(item.text)
-            screen.prompt = None
-            screen.type(typed + '\r')
-            return typed
-        screen.prompt = None
-        if item.kind == 'control':
-            screen.type(parse.CONTROLS[item.text])
-            return item.text
-        return ''
-
-    def wait(self, screen, item, typed, runs_on, before):
+                raise terminal.Stuck(f'the prompt is {screen.prompt!r}, not {item.prompt!r}')
+        before = terminal.processes()
+        text = self.matcher.typed(item.text)
+        screen.type(text, control=text and not item.prompt)
         if not runs_on:
-            screen.wait_prompt()
+            screen.wait(screen.at_prompt)
         elif item.expected:
-            screen.wait(lambda: self.matching(item, screen, typed))
-            if not screen.raw.endswith('\n'):
-                screen.read(terminal.STEADY)      # 改行が、遅れて届くことがある
+            # プロンプトが出れば、もう何も来ない
+            screen.wait(lambda: screen.raw.endswith('\n') and self.matcher.values(
+                item.expected, screen.lines()) is not None or screen.at_prompt())
         else:
             screen.wait_running(before)
 
-    def matching(self, item, screen, typed):
-        return self.matcher.match_lines(item.expected, screen.lines(typed),
-                                        self.matcher.bound) is not None
-
-    def fail(self, where, what, expected, actual):
+    def fail(self, where, what, expected=(), actual=()):
         text = [f'{where}: {what}']
         if expected or actual:
             wrong, right = self.matcher.first_difference(expected, actual)
             text += [f'  document: {wrong}', f'  terminal: {right}']
             text += ['  the whole output:'] + [f'  | {line}' for line in actual]
-        self.failures.append('\n'.join(text))
+        self.result['failures'].append('\n'.join(text))
+        if self.unit['ablation'] is not None:     # 症状が違うことは、もう分かった
+            raise Stop
 
-    # --- 端末 -----------------------------------------------------------------
     def terminal(self, number):
         if number not in self.terminals:
-            user = pwd.getpwnam('attendee')
             self.terminals[number] = terminal.Terminal(
-                SHELL, ENVIRONMENT, TOP, user, self.limit)
+                AS_ATTENDEE + SHELL, 'attendee', self.unit['limit'])
         return self.terminals[number]
-
-    def close(self):
-        for screen in self.terminals.values():
-            screen.close()
-        self.terminals = {}
 
 
 # --- 使い捨てのホスト -----------------------------------------------------------
 def cgroup_version():
     """cpu コントローラーの版。"""
     with open('/proc/self/mounts', encoding='utf-8') as mounts:
-        for line in mounts:
-            _, _, kind, options, *_ = line.split()
-            if kind == 'cgroup' and 'cpu' in options.split(','):
-                return '1'
-    return '2'
+        return '1' if re.search(r' cgroup \S*\bcpu\b', mounts.read()) else '2'
 
 
-def edit_file(step, edit):
-    path = edit.path or glob.glob(f'{TOP}/steps/{step}-*/main.c')[0]
-    path = os.path.join(TOP, path)
-    with open(path, encoding='utf-8') as source:
-        text = parse.apply_edit(source.read(), edit)
-    with open(path, 'w', encoding='utf-8') as target:
-        target.write(text)
-
-
-def build(step):
-    """行を消したプログラムを作る。作れなければ、消す行が悪い。"""
-    done = subprocess.run(
-        ['setpriv', '--reuid=attendee', '--regid=attendee', '--init-groups',
-         'make', '-C', TOP, f'step{step}'],
-        env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    return '' if done.returncode == 0 else done.stdout + done.stderr
-
-
-def names(path):
-    try:
-        return set(os.listdir(path))
-    except FileNotFoundError:
-        return set()
+def edit_file(unit, edit):
+    path = edit.path or glob.glob(f'steps/{unit["step"]}-*/main.c')[0]
+    with open(path, 'r+', encoding='utf-8') as file:
+        text = parse.apply_edit(file.read(), edit)
+        file.seek(0)
+        file.truncate()
+        file.write(text)
 
 
 def host_state():
-    """終わったときに元に戻っているべきもの。"""
-    groups = {directory for directory, _, _ in os.walk('/sys/fs/cgroup')
-              if 'container-steps' not in directory.rsplit('/', 1)[-1]}
-    return {
-        'network links': names('/sys/class/net') | links(),
-        'network namespaces': names('/run/netns'),
-        'cgroups': groups,
-        'processes': {describe(pid) for pid in terminal.processes()
-                      if int(pid) != os.getpid()},
-        'mounts': mounts(),
-    }
+    # /tmp の下には、ほかの人のマウントが隠れている。突然消えることがある
+    return {(kind, line) for kind, command in STATE.items() for line in subprocess.run(
+        command.split(), stdout=subprocess.PIPE, text=True, check=False).stdout.splitlines()
+            if not line.startswith('/tmp/')}
 
 
-def links():
-    # /sys は、マウントしたときの名前空間を映す。だから /proc から読む
-    with open('/proc/net/dev', encoding='utf-8') as table:
-        return {line.split(':')[0].strip() for line in table if ':' in line}
+def leftovers(before, patience):
+    """片付くのを patience 秒まで待つ。残っていれば、その文を返す。"""
+    end = time.monotonic() + patience
+    while (now := host_state()) != before and time.monotonic() < end:
+        time.sleep(0.02)
+    return [f'left behind, {kind}: {line}' for kind, line in sorted(now - before)] + \
+        [f'missing at the end, {kind}: {line}' for kind, line in sorted(before - now)]
 
 
-def mounts():
-    # /tmp の下には、ほかの人のマウントの写しが隠れている。突然消えることがある
-    with open('/proc/self/mountinfo', encoding='utf-8') as table:
-        return {point for point in (line.split()[4] for line in table)
-                if not point.startswith('/tmp/')}
+def prepare(step):
+    """手引きを読む人の手元と同じだけ、作っておく。"""
+    unmade = [name for number in range(int(step), 10)
+              for name in (f'step{number:02}', f'build/step{number:02}.o')]
+    unmade += ['build'] if step <= '01' else []
+    unmade += ['rootfs/fs', 'rootfs/fs.kind', 'build/demo'] if step <= '06' else []
+    subprocess.run(['rm', '-rf', *unmade], check=True)
 
 
-def describe(pid):
-    """PID と名前。カーネルのスレッドと、もういないものは空。"""
-    try:
-        with open(f'/proc/{pid}/stat', encoding='utf-8') as stat:
-            name, rest = re.match(r'\d+ [(](.*)[)] (.*)', stat.read()).groups()
-    except (OSError, AttributeError):
-        return ''
-    kernel_thread = int(rest.split()[6]) & 0x200000    # PF_KTHREAD
-    return '' if kernel_thread else f'{pid} {name}'
+def delete_line(unit, edit):
+    """行を消したプログラムを作る。作れなければ、消す行が悪い。"""
+    edit_file(unit, edit)
+    built = subprocess.run(AS_ATTENDEE + ['make', f'step{unit["step"]}'],
+                           capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        sys.exit(f'line {edit.line}: it does not build\n{built.stdout}{built.stderr}')
 
 
-def leftovers(before):
-    """片付くのを 5 秒まで待つ。残っていれば、その文を返す。"""
-    end = time.monotonic() + 5
-    while True:
-        now = host_state()
-        extra = {kind: sorted(now[kind] - before[kind] - {''}) for kind in now}
-        gone = {kind: sorted(before[kind] - now[kind] - {''})
-                for kind in now if kind != 'processes'}
-        if not any(extra.values()) and not any(gone.values()):
-            return []
-        if time.monotonic() > end:
-            return [f'left behind, {kind}: {" ".join(what)}'
-                    for kind, what in extra.items() if what] + \
-                [f'missing at the end, {kind}: {" ".join(what)}'
-                 for kind, what in gone.items() if what]
-        time.sleep(0.05)
+def run(unit):
+    """文書か、「この 1 行を消すと」の 1 つを動かす。keep なら、行を消さない (対照)。"""
+    document = parse.Document(unit['path'])
+    runner = Runner(document.tokens, unit)
+    if unit['ablation'] is not None:
+        ablation = document.ablations[unit['ablation']]
+        if not unit['keep']:
+            delete_line(unit, ablation.edit)
+        runner.run(ablation.events)
+    else:
+        if not unit['path'].startswith('slides/'):
+            prepare(unit['step'])
+        before = host_state()
+        runner.run(document.events)
+        runner.result['failures'] += leftovers(before, unit['patience'])
+    return runner.result
 
 
-def run_document(document, step, limit):
-    before = host_state()
-    runner = Runner(document, step, limit)
-    runner.run(document.events)
-    return runner, leftovers(before)
-
-
-def run_ablation(document, ablation, step, limit, keep):
-    """keep なら、行を消さずに動かす (対照)。"""
-    if not keep:
-        edit_file(step, ablation.edit)
-        problem = build(step)
-        if problem:
-            return None, [f'line {ablation.edit.line}: it does not build\n{problem}']
-    runner = Runner(document, step, limit)
-    runner.run(ablation.events)
-    return runner, []
+if __name__ == '__main__':
+    print(json.dumps(run(json.loads(sys.argv[1]))))

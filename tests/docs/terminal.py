@@ -1,16 +1,12 @@
 """本物の端末 (pty) の中のシェル。人のかわりに打ち、画面に出たものを読む。"""
-import codecs
-import fcntl
 import os
-import pty
 import re
-import select
+import shutil
 import signal
-import struct
-import termios
 import time
 
-ROWS, COLUMNS = 30, 100
+import pexpect
+
 # 端末への命令 (色、カーソル) と、ベル
 ESCAPES = re.compile(r'\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>()][0B]?|\x07')
 AT_PROMPT = re.compile(r'(?:^|\n)((?:[~/]\S* )?[$#>] )$')
@@ -26,46 +22,47 @@ def clean(raw):
     return '\n'.join(line.rsplit('\r', 1)[-1] for line in text.split('\n'))
 
 
-class Timeout(Exception):
-    pass
+class Stuck(Exception):
+    """待っているものは、もう来ない。"""
 
 
 class Terminal:
-    def __init__(self, argv, environment, directory, user, limit):
-        self.limit = limit            # 1 つのコマンドを待つ時間 [s]
-        self.raw = ''
-        self.decode = codecs.getincrementaldecoder('utf-8')('replace').decode
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            become(user)
-            os.chdir(directory)
-            os.execve(argv[0], argv, environment)
-        size = struct.pack('HHHH', ROWS, COLUMNS, 0, 0)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
-        self.prompt = None
-        self.wait_prompt()
+    def __init__(self, argv, owner, limit):
+        self.raw = self.echo = self.prompt = ''
+        # 端末は root が作る。シェルが /dev/stdout を開けるように、所有者を変える
+        self.child = pexpect.spawn(
+            argv[0], argv[1:], dimensions=(30, 100), encoding='utf-8', codec_errors='replace',
+            preexec_fn=lambda: shutil.chown(os.ttyname(0), owner))
+        self.child.delaybeforesend = None
+        self.child.ptyproc.delayafterclose = 0
+        self.limit = 60               # シェルが動き出すまでに待つ時間 [s]
+        self.wait(self.at_prompt)
         self.take()
+        self.limit = limit            # 1 つのコマンドを待つ時間 [s]
 
-    def type(self, text):
-        os.write(self.fd, text.encode())
+    def type(self, text, control=False):
+        self.prompt, self.echo = '', text
+        if control:                   # ^C
+            self.child.sendcontrol(text[1])
+        elif text:
+            self.child.send(text + '\r')
 
     def read(self, timeout):
         """何か来れば読む。来なければ False。"""
-        if not select.select([self.fd], [], [], timeout)[0]:
-            return False
         try:
-            data = os.read(self.fd, 65536)
-        except OSError:               # 端末の中のプロセスがすべて終わった
-            data = b''
-        self.raw += self.decode(data)
-        return bool(data)
+            self.raw += self.child.read_nonblocking(65536, timeout)
+        except pexpect.TIMEOUT:
+            return False
+        except pexpect.EOF as ended:
+            raise Stuck('the shell has ended') from ended
+        return True
 
     def wait(self, done):
         """done() が真になるまで読む。"""
         end = time.monotonic() + self.limit
         while not done():
             if time.monotonic() > end:
-                raise Timeout(f'nothing more came in {self.limit:g} s')
+                raise Stuck(f'nothing more came in {self.limit:g} s')
             self.read(0.02)
 
     def at_prompt(self):
@@ -75,59 +72,34 @@ class Terminal:
         self.prompt = found[1]
         return True
 
-    def wait_prompt(self):
-        self.prompt = None
-        self.wait(self.at_prompt)
-
-    def lines(self, echo=''):
+    def lines(self):
         """今までに出た行。打った行の反響と、終わりのプロンプトを除く。"""
         text = clean(self.raw)
-        if echo and text.startswith(echo):
-            text = text[len(echo):].partition('\n')[2]
-        if self.prompt is not None:
-            text = text[:len(text) - len(self.prompt)]
-        lines = text.split('\n')
-        if lines and lines[-1] == '':
-            lines.pop()
-        return [line.rstrip() for line in lines]
+        if self.echo and text.startswith(self.echo):
+            text = text.partition('\n')[2]
+        text = text.removesuffix(self.prompt).removesuffix('\n')
+        return [line.rstrip() for line in text.split('\n')] if text else []
 
     def take(self):
-        """ここまでの画面を忘れる。"""
-        self.raw = ''
+        """lines() を返し、ここまでの画面を忘れる。"""
+        lines, self.raw = self.lines(), ''
+        return lines
 
     def wait_running(self, before):
-        """新しいプロセスができて、しばらく増減がなくなるまで待つ。"""
-        seen, since = before, time.monotonic()
-
+        """before にないプロセスができて、しばらく増減がなくなるまで待つ。"""
         def settled():
-            nonlocal seen, since
             now = processes()
-            if now != seen or self.read(0.02):
-                seen, since = now, time.monotonic()
-            return seen - before and time.monotonic() - since > STEADY
-        self.wait(settled)
+            return now - before and not self.read(STEADY) and now == processes()
+        self.wait(lambda: self.at_prompt() or settled())
 
     def close(self):
-        """端末を閉じる。中のプロセスには SIGHUP が届く。"""
-        os.close(self.fd)
+        """端末を閉じる。シェルが自分のジョブを終わらせるのを、5 秒まで待つ。"""
+        self.child.kill(signal.SIGHUP)
         end = time.monotonic() + 5
-        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
-            if time.monotonic() > end:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                return
-            time.sleep(0.01)
+        while self.child.isalive() and time.monotonic() < end:
+            time.sleep(0.005)
+        self.child.close()            # まだいれば、SIGKILL を送る
 
 
 def processes():
     return {name for name in os.listdir('/proc') if name.isdigit()}
-
-
-def become(user):
-    # Python が無視しているシグナルを、シェルに受け継がせない
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    os.chown(os.ttyname(0), user.pw_uid, -1)
-    os.initgroups(user.pw_name, user.pw_gid)
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
