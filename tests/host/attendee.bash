@@ -13,6 +13,8 @@ make_attendee() {
         gsub(/^,|,$/, "", $4)
         print
     }' /etc/group >"$dir/group"
+    # 一般ユーザーには読めない
+    install -m 640 /dev/null "$dir/shadow"
     grep -v '^attendee:' /etc/shadow >"$dir/shadow"
     echo "attendee:x:$uid:$gid::$home:/bin/sh" >>"$dir/passwd"
     echo "attendee:x:$gid:" >>"$dir/group"
