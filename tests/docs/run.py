@@ -23,7 +23,8 @@ STATE = {
     'network links': 'ls /sys/class/net',
     'network namespaces': 'ls /run/netns',
     'cgroups': 'find /sys/fs/cgroup -type d -not -name container-steps*',
-    'processes': f'ps -N --ppid {os.getpid()} -o pid=,comm=',
+    # 初めからいたものは除く。eth0 の相手の端を持つものは、まだ exec の前かもしれない
+    'processes': f'ps -N --ppid {os.getpid()} -p {",".join(terminal.processes())} -o pid=,comm=',
     'mounts': 'findmnt -rno TARGET',
 }
 
