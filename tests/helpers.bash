@@ -56,12 +56,9 @@ requires() {
     done
 }
 
-# 試すプログラムの横にある、別のステップ: step 05。なければ、リポジトリーのもの
+# 試すプログラムの横にある、別のステップ: step 05。setup_suite.bash が、そこに置く
 step() {
-    local path
-    path=$(dirname "$BIN")/step$1
-    [ -x "$path" ] || path=$TOP/step$1
-    echo "$path"
+    echo "${BIN%/*}/step$1"
 }
 
 # コンテナの中で sh のスクリプトを動かす。run と組み合わせる: run -0 inside 'id -u'
@@ -128,7 +125,7 @@ is_gone() {
 }
 
 # 一般ユーザー attendee として動かす。setup_suite.bash が、スイートの中だけで作る。
-# そのユーザーの読める場所に、プログラムと rootfs の写しがある
+# そのユーザーの読める場所に、プログラムと rootfs のコピーがある
 as_user() {
     setpriv --reuid attendee --regid attendee --init-groups env -i PATH="$PATH" \
         HOME="$USER_HOME" USER=attendee ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} "$@"

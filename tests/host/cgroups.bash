@@ -7,24 +7,13 @@
 POINTS=()
 PRIVATE=none
 
-# コントローラーの階層の「マウントポイント 種類」: hierarchy cpu。名前の書かれた v1
-# の行がなければ、v2。proc_pid_mounts(5)
-hierarchy() {
-    awk -v name="$1" '
-        $3 == "cgroup" && index("," $4 ",", "," name ",") { found = $2 " v1" }
-        $3 == "cgroup2" && !found { found = $2 " v2" }
-        END { if (found) print found }' /proc/self/mounts
+# そのコントローラーの階層の一番上。v1 になければ、v2 の木: top_of cpu
+top_of() {
+    findmnt -fnro TARGET -t cgroup -O "$1" || findmnt -fnro TARGET -t cgroup2
 }
 
 is_v2() {
-    [[ $(hierarchy "$1") == *" v2" ]]
-}
-
-# そのコントローラーの階層の一番上
-top_of() {
-    local point
-    point=$(hierarchy "$1")
-    echo "${point% v?}"
+    ! findmnt -f -t cgroup -O "$1" >/dev/null
 }
 
 # コンテナがいる cgroup のディレクトリー: group_of cpu
@@ -46,26 +35,24 @@ make_group() {
 }
 
 # 各階層の一番上に、空の cgroup を重ねる。ほかのスイートのコンテナと混ざらないの
-# で、何が残ったかを正確に数えられ、他人のディレクトリーの役も置ける。引数はコント
+# で、何が残ったかを正確に数えられ、他人のディレクトリの役も置ける。引数はコント
 # ローラー。省くと、教材の使う 4 つ
 private_cgroups() {
-    local point version name
+    local point name
     (($#)) || set -- cpu memory pids cpuset
     PRIVATE=bats-$BASHPID-$RANDOM$RANDOM
-    while read -r point version; do
+    for point in $(for name; do top_of "$name"; done | sort -u); do
         make_group "$point" "$PRIVATE"
         POINTS+=("$point")
-        if [ "$version" = v2 ]; then
-            for name; do
-                grep -qw "$name" "$point/cgroup.controllers" || continue
+        for name; do
+            ! grep -qsw "$name" "$point/cgroup.controllers" ||
                 echo "+$name" >"$point/cgroup.subtree_control"
-            done
-        fi
+        done
         mount --bind "$point/$PRIVATE" "$point"
-    done < <(for name; do hierarchy "$name"; done | sort -u)
+    done
 }
 
-# 重ねた cgroup の中にある、container-steps とコンテナのディレクトリー
+# 重ねた cgroup の中にある、container-steps とコンテナのディレクトリ
 private_dirs() {
     find "${POINTS[@]}" -mindepth 1 -type d
 }
