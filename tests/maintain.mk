@@ -5,8 +5,16 @@ carry: ## 変更を後のステップにも入れる (STEP=03)
 	@tests/chain/carry.sh "$(or $(STEP),$(error STEP=NN is missing))"
 check-chain: ## 9 つのプログラムのつながりを調べる
 	@tests/chain/check-chain.sh
+
+# --- 書式と静的解析 ------------------------------------------------------------
+# 1 つの道具だけでもよい: make lint-shellcheck。何があるかは tests/lint.mk にある
+LINT = $(MAKE) -f tests/lint.mk -k -j$(shell nproc) --output-sync=target --no-print-directory
 lint: ## 書式と静的解析
-	@tests/lint.sh
+	@$(LINT) $@
+lint-docs: $(NODE) ## 文章、用語、リンク、図 (DOCS=ファイル... で、選んだものだけ)
+	@$(LINT) $@
+lint-%:
+	@$(LINT) $@
 
 # --- 壊して試す ----------------------------------------------------------------
 test-negative: all ## どのテストも、1 つ前のステップでは失敗することを確かめる
@@ -31,8 +39,6 @@ docs-update: all ## 手引きとスライドの出力を、実際のものに書
 test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、誤りを見つけるか
 	@$(SUDO) $(SCRIPTS)/test.sh docs-slow
 	@node --test slides/tool/test/*.test.mjs
-lint-docs: $(NODE) ## 文章、用語、リンク、自動で作った部分
-	@slides/tool/lint-docs.sh
 slides-check: slides ## 作ったスライドを、本物のブラウザーで調べる
 	@node slides/tool/check-pictures.mjs
 	@node slides/tool/check.mjs $(DOC)
@@ -63,6 +69,6 @@ setup-run-docs: ## 手引きのコマンドを動かす道具だけを入れる
 setup-dev: ## 静的解析、計測、仮想マシンのパッケージも入れる
 	@sh $(SCRIPTS)/setup.sh dev
 
-.PHONY: carry check-chain lint test-negative test-rootfs test-faults test-death test-load \
-    test-docs test-ablations docs-update test-docs-tools lint-docs slides-check \
+.PHONY: carry check-chain lint lint-docs test-negative test-rootfs test-faults test-death test-load \
+    test-docs test-ablations docs-update test-docs-tools slides-check \
     slides-accept vm-test vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev ci nightly

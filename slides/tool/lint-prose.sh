@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# 文章を調べる (make lint-docs): 手引きの節の並び、`コード` との境目の空白、用語と文の規則
+#   lint-prose.sh FILE...    リポジトリーの一番上からのパスで
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export LC_ALL=C.UTF-8 NO_COLOR=1
+
+# 手引きの節。どのステップも、この順に並べる
+SECTIONS=(
+    ねらい 前のステップとの差分 手でやってみる 動かす こう表示されたら成功 'なぜ?'
+    'この 1 行を消すと' うまくいかないとき 発展課題 'man ページ' 後始末
+)
+MIN_ABLATIONS=3
+
+# 調べるのは、行の番号が同じコピー。コードブロックは空にする。textlint は HTML の中を見
+# ないので、話すこと (「3 分。」で始まるコメント) は箇条書きに、折りたたんだ答えの見出しは
+# 見出しに変える
+copy_prose() {
+    # shellcheck disable=SC2016 # ` は Markdown の記号
+    sed -E '
+        /^ *(```|~~~)/,/^ *(```|~~~)/s/.*//
+        s,^ *(<details>)?<summary>(.*)</summary>,### \2,
+        s/^<details>$//
+        s/^ *<!-- *([0-9.]+ 分.*[^ ]) *-->.*/- \1/; t
+        /^ *<!-- *[0-9.]+ 分/,/-->/{s/^ *<!-- */- /; s/ *-->.*//}
+    ' "$1"
+}
+
+check_guide() {
+    local dir title
+    dir=$(dirname "$1")
+    title="# $(basename "$dir" | cut -c 1-2) $(sed -n '2s/^ \* //p' "$dir/main.c")"
+    grep -qxF "$title" "$work/$1" || echo "$1:1: the title is not: $title"
+    sed -n 's/^## //p' "$work/$1" |
+        diff -U 20 --label "$1" --label expected - <(printf '%s\n' "${SECTIONS[@]}") || true
+    (($(grep -c '^ *<!-- ablate -->' "$work/$1") >= MIN_ABLATIONS)) ||
+        echo "$1:1: fewer than $MIN_ABLATIONS ablations"
+}
+
+# prh の規則は文字だけの部分を見るので、`コード` との境目はここで見る
+check_spaces() {
+    # shellcheck disable=SC2016 # ` は Markdown の記号
+    sed -E 's/`[^`]+`/`_`/g' "$work/$1" |
+        grep -noP '\S*[ぁ-んァ-ヶー一-龠々]`_`|`_`[ぁ-んァ-ヶ一-龠]\S*' |
+        sed "s|^\([0-9]*\):|$1:\1: a space is missing between Japanese and code: |" || true
+}
+
+# 長い説明は省き、1 つの指摘を 1 行にする。動かなかったときは、そのまま出す
+check_words() {
+    # 規則は、動かした場所の node_modules から探される
+    (cd slides/tool && node_modules/.bin/textlint --format unix "${@/#/$work/}") >"$work/raw" 2>&1 ||
+        sed "s,^$work/,," "$work/raw" | awk '
+            /^[^ ]+:[0-9]+:[0-9]+: / { first = $0; sub(/ \[Error[^]]*\]$/, "", first) }
+            match($0, /\[Error[^]]*\]$/) { print first, substr($0, RSTART); found = 1 }
+            END { exit !found }' || cat "$work/raw"
+}
+
+for file; do
+    mkdir -p "$work/$(dirname "$file")"
+    copy_prose "$file" >"$work/$file"
+    [[ $file != steps/0?-*/README.ja.md ]] || check_guide "$file"
+    check_spaces "$file"
+done >"$work/found"
+check_words "$@" >>"$work/found"
+cat "$work/found"
+[[ ! -s $work/found ]]
