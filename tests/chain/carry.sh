@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # あるステップの main.c の変更 (HEAD との差) を、後のステップにも入れる
 #   使い方: carry.sh STEP
-# ぶつかったら (conflict) 印を残して止まる。手で直して、もう一度同じように呼べば、
-# 続きから始める。
+# コンフリクトしたら、印を残して止まる。手で直して、もう一度同じように呼べば、続きから
+# 始める。終わりに、README のステップの表も作り直す。
 #
 # 03 の変更は 04 に、04 の変更は 05 に、と隣へ順に渡す。05 を手で直したら、06 には
 # 直したあとの形が渡る。03 から 04, 05, 06... へじかに配ると、同じ所を手で何度も
 # 直すことになる。各ステップの solutions/*.c には、そのステップの main.c から渡す。
 #
 # 手で直したかどうかは、ファイルを見ても分からない。だから、どこまで渡したかを .git
-# の中の carry に書いておく。1 行が 1 つのファイルで、
-#   ファイル 元のHEAD版 渡した版 結果の版 (ぶつかったときは conflict)
+# の中の carry に書き足していく。1 行が 1 回で、同じファイルなら終わりの行が効く。
+#   ファイル 元のHEAD版 渡した版 結果の版 (コンフリクトしたときは conflict)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -30,68 +30,58 @@ git rev-parse --verify -q HEAD >/dev/null 2>&1 ||
     fail 'no git repository with a commit here' \
         '変更の前の形を git から読むので、clone したものの中で使います'
 state=$(git rev-parse --git-path carry)
+# どのステップも HEAD のままなら、渡したものはもうない
+git diff --quiet HEAD -- steps && rm -f "$state"
+: >>"$state"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# --- 渡した記録 ---------------------------------------------------------------
-declare -A records
-if [[ -e $state ]]; then
-    while read -r file record; do
-        records[$file]=$record
-    done <"$state"
-fi
-
-remember() {
-    local file
-    records[$1]="$2 $3 $4"
-    for file in "${!records[@]}"; do
-        echo "$file ${records[$file]}"
-    done >"$state"
-}
 
 # もう渡してある版を absorbed に入れる。コミットすると、元の HEAD 版が変わるので、
 # 古い記録は効かなくなる
 find_record() {
-    local to=$1 base=$2 theirs=$3 recorded_base result current
-    read -r recorded_base absorbed result <<<"${records[$to]:-none none none}"
-    [[ $recorded_base == "$base" ]] || return 1
+    local to=$1 head=$2 theirs=$3 recorded_head result current
+    read -r recorded_head absorbed result < <(
+        sed -n "s|^$to ||p" "$state" | tail -n 1
+    ) && [[ $recorded_head == "$head" ]] || return 1
     git cat-file -e "$absorbed" 2>/dev/null || return 1
     # HEAD と同じなら、渡したものを git checkout で捨てたのかもしれない。変更がもと
     # もと効かなかったときと、元のままでよいと決めたときだけ、渡したことにする
     current=$(git hash-object "$to")
-    if [[ $current == $(git rev-parse -q --verify "HEAD:./$to") ]]; then
-        [[ $result == "$current" ]] ||
-            [[ $result == conflict && $absorbed == "$theirs" ]]
-    fi
+    [[ $current != $(git rev-parse -q --verify "HEAD:./$to") || $result == "$current" ]] ||
+        [[ $result == conflict && $absorbed == "$theirs" ]]
+}
+
+# 標題 (2 行目) と「見る」(注釈の終わりまで) はステップごとに違うので、渡さない。2 つ
+# 目のファイルのものを、1 つ目のものに替える
+with_header_of() {
+    sed -n 2p "$1" >"$work/title"
+    sed -n '/^ \* 見る:/,/\*\//p' "$1" >"$work/look"
+    sed -e "1r $work/title" -e 2d \
+        -e "/^ \* 見る:/,/\*\//{/\*\//r $work/look" -e 'd}' "$2"
+}
+
+# 片方が足しただけの行と、もう片方が変えた行が隣り合うと、git はコンフリクトとする (差
+# の求め方を histogram にしても同じ)。足したほうには、元の行がそのまま残っている。それが
+# 1 か所にだけあるなら、そこを変えた行にして、両方を生かす
+join_neighbours() {
+    # shellcheck disable=SC2016 # Perl の変数
+    perl -0pe '
+        my $lines = qr/(?:(?![<|=>]{7}).*\n)*/;
+        s{^<{7} .*\n($lines)\|{7} .*\n($lines)={7}\n($lines)>{7} .*\n}{
+            my ($all, $ours, $base, $theirs) = ($&, $1, $2, $3);
+            my %joined;
+            for ([$ours, $theirs], [$theirs, $ours]) {
+                my ($added, $changed) = @$_;
+                my @around = split /^\Q$base\E/m, $added, -1;
+                $joined{join $changed, @around} = 1 if @around == 2;
+            }
+            $base ne "" && keys %joined == 1 ? (keys %joined)[0] : $all
+        }gem'
 }
 
 # --- 1 つのファイルに渡す -----------------------------------------------------
-# 標題 (2 行目) と「見る」はステップごとに違うので、渡さない。FILE のものに替える
-with_header_of() {
-    awk '
-        FNR == 1 { header = 1; look = 0 }
-        header && /\*\// {
-            header = 0
-            if (look && NR != FNR)
-                printf "%s", lines
-            look = 0
-        }
-        header && /^ \* 見る:/ { look = 1 }
-        NR == FNR {
-            if (FNR == 2)
-                title = $0
-            if (look)
-                lines = lines $0 "\n"
-            next
-        }
-        look { next }
-        FNR == 2 { $0 = title }
-        { print }
-    ' "$1" "$2"
-}
-
 carry_to() {
-    local from=$1 to=$2 head base theirs absorbed status=0
+    local from=$1 to=$2 head base theirs absorbed result=conflict conflicts
     head=$(git rev-parse -q --verify "HEAD:./$from") ||
         fail "$from is not in HEAD" '新しいファイルは、先にコミットしてください'
     base=$head
@@ -104,23 +94,24 @@ carry_to() {
     git cat-file blob "$base" >"$work/from"
     with_header_of "$to" "$work/from" >"$work/base"
     with_header_of "$to" "$from" >"$work/theirs"
-    git merge-file -p -q -L "$to" -L "$from (before)" -L "$from" \
-        "$to" "$work/base" "$work/theirs" >"$work/result" || status=$?
-    ((status < 128)) || fail "git merge-file $to: status $status" \
-        'git merge-file のメッセージを見てください'
+    git merge-file -p -q --zdiff3 -L "$to" -L "$from (before)" -L "$from" \
+        "$to" "$work/base" "$work/theirs" >"$work/merged" || (($? < 128)) ||
+        fail "git merge-file $to fails" 'git merge-file のメッセージを見てください'
+    join_neighbours <"$work/merged" >"$work/result"
+    conflicts=$(grep -c '^<<<<<<< ' "$work/result") ||
+        result=$(git hash-object "$work/result")
     # 同じなら触らない。時刻が変わると、make がコンパイルし直す
     if ! cmp -s "$work/result" "$to"; then
         cat "$work/result" >"$to"
         changed=$((changed + 1))
-        ((status > 0)) || echo "  carried  $to"
+        ((conflicts)) || echo "  carried  $to"
     fi
-    if ((status > 0)); then
-        remember "$to" "$head" "$theirs" conflict
+    echo "$to $head $theirs $result" >>"$state"
+    if ((conflicts)); then
         echo "  CONFLICT $to"
-        fail "$status conflict(s) in $to" \
+        fail "$conflicts conflict(s) in $to" \
             "<<<<<<< から >>>>>>> までを直して、もう一度 make carry STEP=$step"
     fi
-    remember "$to" "$head" "$theirs" "$(git hash-object "$to")"
 }
 
 # --- 順に渡す -----------------------------------------------------------------
@@ -131,14 +122,19 @@ done
 ((${#mains[@]} == 10 - 10#$step)) ||
     fail 'some steps/NN-*/main.c are missing, or there are two of one step' \
         'git status steps で確かめてください'
-
 files=()
 for main in "${mains[@]}"; do
     files+=("$main" "${main%main.c}"solutions/*.c)
 done
-if grep -nE '^(<{7}|>{7})( |$)' "${files[@]}" /dev/null >"$work/markers"; then
-    sed 's/^/  /' "$work/markers" >&2
-    fail 'conflict markers are left' \
+
+# 何かに触る前に調べる。長すぎる行を渡すと、同じ行を何度も折り直すことになる
+{
+    grep -nE '^(<{7}|>{7})( |$)' "${files[@]}" /dev/null | sed 's/$/: a conflict marker/'
+    tests/chain/check-width.sh "${files[@]}"
+} >"$work/refused" || true
+if [[ -s $work/refused ]]; then
+    sed 's/^/  /' "$work/refused" >&2
+    fail 'conflict markers are left, or lines are wider than 80 columns' \
         "上の行を直して、もう一度 make carry STEP=$step"
 fi
 
@@ -151,6 +147,7 @@ for main in "${mains[@]}"; do
     done
     before=$main
 done
+tests/chain/step-table.sh
 
 if ((changed > 0)); then
     echo "carry: $changed file(s) changed"
