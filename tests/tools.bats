@@ -35,8 +35,9 @@ setup_file() {
     unset NO_COLOR
     mkdir "$BATS_FILE_TMPDIR/repo"
     cd "$BATS_FILE_TMPDIR/repo"
-    mkdir tests
-    cp -R "$TOP"/{GNUmakefile,.clang-tidy,shared} .
+    mkdir tests shared
+    cp -R "$TOP"/{GNUmakefile,.clang-tidy} .
+    cp -R "$TOP"/shared/scripts shared
     cp -R "$TOP"/tests/{chain,maintain.mk,lint.mk} tests
     printf '# README\n\n<!-- steps:begin -->\n<!-- steps:end -->\n' >README.ja.md
     make_steps

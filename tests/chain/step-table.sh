@@ -7,49 +7,58 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readme=README.ja.md
 
-# プログラムの呼ぶもの。失敗したときの die("システムコール 対象") の最初の語、成功す
-# ると戻らない execvp、名前空間のフラグ。現れる順に、1 度ずつ
-calls_in() {
-    grep -oE 'die\("[a-z0-9_]+|^ *execvp\(|\bCLONE_NEW[A-Z]+' "$1" |
-        sed -E 's/^die\("//; s/[ (]//g' | awk '!seen[$0]++'
-}
-
-# 前のステップにない呼び出し。フラグは後に並べる
-new_calls() {
-    local calls
-    calls=$(calls_in "$2" | grep -vxF -f <(calls_in "$1"))
-    awk '
-        !/^CLONE_/ { first = first ", `" $0 "`" }
-        /^CLONE_/ { last = last ", `" $0 "`" }
-        END { print substr(first last, 3) }' <<<"$calls"
-}
-
-print_table() {
-    local main before=/dev/null name title look plus minus calls
-    echo '| ステップ | 加えるもの | 主な呼び出し | 動かして見るもの | 差分 | 資料 |'
-    echo '|---|---|---|---|---|---|'
+# プログラムの呼ぶもののうち、前のステップにないもの。失敗したときの die("システムコール
+# 対象") の最初の語、成功すると戻らない execvp、名前空間のフラグ。現れる順に、フラグは後に
+print_rows() {
+    local main before=/dev/null plus minus args=()
     for main in steps/0?-*/main.c; do
-        name=$(basename "$(dirname "$main")")
-        title=$(sed -n '2s/^ \* //p' "$main")
-        look=$(sed -n 's/^ \* 見る: *//p' "$main")
         read -r plus minus _ < <(git diff --no-index --histogram --numstat "$before" "$main")
-        calls=$(new_calls "$before" "$main")
-        printf '| [%s](steps/%s/README.ja.md) | %s | %s | %s | +%s −%s | %s |\n' \
-            "$name" "$name" "$title" "$calls" "$look" \
-            "$plus" "$minus" "[コード](steps/$name/main.c), [スライド](slides/${name%%-*}.md)"
+        args+=("lines=+$plus −$minus" "$main")
         before=$main
     done
+    awk '
+        function print_row() {
+            printf "| [%s](steps/%s/README.ja.md) | %s | %s | %s | %s | ",
+                name, name, title, substr(calls flags, 3), look, diff
+            printf "[コード](steps/%s/main.c), [スライド](slides/%s.md) |\n",
+                name, substr(name, 1, 2)
+        }
+        FNR == 1 {
+            if (step++)
+                print_row()
+            split(FILENAME, path, "/")
+            name = path[2]
+            diff = lines
+            calls = flags = ""
+        }
+        FNR == 2 { title = substr($0, 4) }
+        sub(/^ \* 見る: */, "") { look = $0 }
+        {
+            while (match($0, /die\("[a-z0-9_]+|^ *execvp\(|CLONE_NEW[A-Z]+/)) {
+                call = substr($0, RSTART, RLENGTH)
+                $0 = substr($0, RSTART + RLENGTH)
+                gsub(/^die\("|[ (]/, "", call)
+                if (last[call] < step - 1 || !last[call]) {
+                    if (call ~ /^CLONE_/)
+                        flags = flags ", `" call "`"
+                    else
+                        calls = calls ", `" call "`"
+                }
+                last[call] = step
+            }
+        }
+        END { print_row() }' "${args[@]}"
 }
 
-# 目印の行のあいだを、標準入力に置き換える
-replace_table() {
-    awk -v table="$(cat)" '
-        /<!-- steps:end -->/ { skip = 0 }
-        !skip { print }
-        /<!-- steps:begin -->/ { print table; skip = 1 }' "$readme"
-}
-
-new=$(print_table | replace_table)
+# 目印の行のあいだを、作った表に置き換える
+new=$(awk -v rows="$(print_rows)" '
+    /<!-- steps:end -->/ { skip = 0 }
+    !skip { print }
+    /<!-- steps:begin -->/ {
+        print "| ステップ | 加えるもの | 主な呼び出し | 動かして見るもの | 差分 | 資料 |"
+        print "|---|---|---|---|---|---|\n" rows
+        skip = 1
+    }' "$readme")
 [[ $new != "$(<"$readme")" ]] || exit 0
 if [[ ${1:-} == --check ]]; then
     echo "$readme:1: the table of steps is out of date (tests/chain/step-table.sh)"
