@@ -1,5 +1,5 @@
-# make lint と make lint-docs の中身。1 つの道具が 1 つのターゲット。maintain.mk が、並べて、
-# 1 つがだめでも終わりまで (-k)、出力を混ぜずに (--output-sync) 動かす
+# make lint と make lint-docs の中身。1 つの道具が 1 つのターゲット。
+# maintain.mk が、並べて、1 つがだめでも終わりまで (-k)、出力を混ぜずに動かす
 #
 # 調べるのは、git add したファイルと、まだしていないファイル
 FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard))

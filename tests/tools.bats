@@ -1,5 +1,5 @@
-# 保守の道具 (tests/chain, tests/lint.mk, shared/scripts) のテスト。どれも、一時的な git の
-# リポジトリーで動かす
+# 保守の道具 (tests/chain, tests/lint.mk, shared/scripts) のテスト。
+# どれも、一時的な git のリポジトリで動かす
 load helpers
 
 # 小さな 9 つのステップ。隣とは関数が 1 つ違う。本物のステップは make check-chain が見る
@@ -14,7 +14,7 @@ make_steps() {
             printf ' * 動かす: sudo ../../step run\n * 見る:   look %d\n */\n' "$n"
             printf '#include <stdio.h>\n\n'
             for ((m = 2; m <= n; m++)); do
-                printf '/* %s */\nstatic void add_%d(void)\n{\n' "足したもの" "$m"
+                printf '/* %s */\nstatic void add_%d(void)\n{\n' 足したもの "$m"
                 printf '    puts("CLONE_NEW%c");\n}\n\n' "${alphabet:m:1}"
             done
             printf '/* 最後の関数 */\nint main(void)\n{\n'
@@ -376,7 +376,7 @@ make_path() {
 }
 
 @test "lint: all tools run, whatever fails, over tracked and new files but no ignored ones" {
-    make_path sh bash make git grep id cat nproc awk
+    make_path sh bash make git grep id cat nproc perl
     # 道具は作り物。何を頼まれたかを ../log に残し、すべて失敗する
     for tool in clang-tidy shellcheck cppcheck shfmt clang-format; do
         printf '#!/bin/sh\necho "%s $*" >>../log\necho "%s fails"\nexit 1\n' "$tool" "$tool" >../path/"$tool"

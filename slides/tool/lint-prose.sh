@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 文章を調べる (make lint-docs): 手引きの節の並び、`コード` との境目の空白、用語と文の規則
-#   lint-prose.sh FILE...    リポジトリーの一番上からのパスで
+#   lint-prose.sh FILE...    リポジトリの一番上からのパスで
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -15,9 +15,9 @@ SECTIONS=(
 )
 MIN_ABLATIONS=3
 
-# 調べるのは、行の番号が同じコピー。コードブロックは空にする。textlint は HTML の中を見
-# ないので、話すこと (「3 分。」で始まるコメント) は箇条書きに、折りたたんだ答えの見出しは
-# 見出しに変える
+# 調べるのは、行の番号が同じコピー。コードブロックは空にする。
+# textlint は HTML の中を見ないので、話すこと (「3 分。」で始まるコメント) は箇条書きに、
+# 折りたたんだ答えの見出しは見出しに変える
 copy_prose() {
     # shellcheck disable=SC2016 # ` は Markdown の記号
     sed -E '

@@ -1,19 +1,11 @@
 #!/usr/bin/env bash
-# 1 行が 80 桁を超えていないか調べる。全角は 2 桁と数える (clang-format は注釈を
-# 折り返さない設定なので、ここで見る)。使い方: check-width.sh FILE...
+# 1 行が 80 桁を超えていないか調べる。全角 (UTF-8 で 3 バイトの文字) は 2 桁と数える
+# (clang-format はコメントを折り返さない設定なので、ここで見る)。使い方: check-width.sh FILE...
 set -euo pipefail
 
-# mawk はバイト単位で動く。UTF-8 の 3 バイト文字は全角、先頭バイトは e0..ef
-LC_ALL=C awk '
-    {
-        line = $0
-        wide = gsub(/[\340-\357]/, "", line)
-        gsub(/[\200-\277]/, "", line)
-        width = length(line) + 2 * wide
-        if (width > 80) {
-            printf "%s:%d: %d columns\n", FILENAME, FNR, width
-            bad = 1
-        }
-    }
-    END { exit bad }
-' "$@"
+# shellcheck disable=SC2016 # Perl の変数
+LC_ALL=C perl -CD -lne '
+    my $width = length() + (() = /[\x{800}-\x{ffff}]/g);
+    $bad = print "$ARGV:$.: $width columns" if $width > 80;
+    close ARGV if eof;
+    END { $? = $bad }' "$@"

@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readme=README.ja.md
 
-# プログラムの呼ぶもののうち、前のステップにないもの。失敗したときの die("システムコール
-# 対象") の最初の語、成功すると戻らない execvp、名前空間のフラグ。現れる順に、フラグは後に
+# 呼び出しの欄は、前のステップにないもの。失敗したときの die("システムコール 対象") の
+# 最初の語、成功すると戻らない execvp、名前空間のフラグ。現れる順に、フラグは後に
 print_rows() {
     local main before=/dev/null plus minus args=()
     for main in steps/0?-*/main.c; do
