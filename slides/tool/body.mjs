@@ -1,10 +1,10 @@
 // 差分でないスライドの本文を、Marp に渡す Markdown にする
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { captionHeight, codeBlock, consoleBlock, dataImage, inlineSvg, patchBlock } from './markup.mjs';
+import { captionOf, codeBlock, consoleBlock, inlineSvg, patchBlock } from './markup.mjs';
 import { AREA, LADDER, fontFor, textHeight } from './pages.mjs';
 
-const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+)\)\s*$/;
+const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+\.svg)\)\s*$/;
 const BLOCK_MARGIN = 44; // コードの余白と、前後の間隔
 
 // 文章の 1 行が占める高さの見積もり (px)。字の大きさは theme.css と同じ
@@ -26,24 +26,17 @@ function lineHeight(line, pixels) {
 
 // 部分ごとに、どの列にあるかを付ける。列の外は 0
 function columnsOf(parts) {
-    let depth = 0, outer = null, column = 0, count = 0;
-    const places = parts.map((part) => {
-        if (part.type !== 'text')
-            return column;
-        const open = /^\s*<div\b([^>]*)>/.exec(part.text);
-        if (open) {
-            depth++;
-            if (/\bcolumns\b/.test(open[1]))
-                outer = depth;
-            else if (outer !== null && depth === outer + 1)
-                column = ++count;
-        } else if (/^\s*<\/div>/.test(part.text)) {
-            if (outer !== null && depth === outer + 1)
-                column = 0;
-            if (depth === outer)
-                outer = null;
-            depth--;
-        }
+    let depth = 0, outer = 0, count = 0;
+    const places = parts.map(({ type, text }) => {
+        const open = type === 'text' && /^\s*<div\b[^>]*>/.exec(text);
+        depth += Boolean(open);
+        if (open && /\bcolumns\b/.test(open))
+            outer = depth;
+        else if (open && outer && depth === outer + 1)
+            count++;
+        const column = outer && depth > outer ? count : 0;
+        if (type === 'text' && /^\s*<\/div>/.test(text) && depth-- === outer)
+            outer = 0;
         return column;
     });
     return { places, count };
@@ -68,7 +61,7 @@ function fontsOf(parts, { places, count }) {
     for (let column = 0; column <= count; column++) {
         const blocks = parts.filter((part, at) => part.type === 'fence' && places[at] === column);
         const fixed = text(0) + (column ? text(column) : 0) +
-            blocks.reduce((sum, block) => sum + BLOCK_MARGIN + captionHeight(block.info), 0);
+            blocks.reduce((sum, block) => sum + BLOCK_MARGIN + (captionOf(block.info) ? 34 : 0), 0);
         const lines = blocks.flatMap((block) => block.lines);
         fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56));
     }
@@ -78,51 +71,38 @@ function fontsOf(parts, { places, count }) {
 // 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする。入らない (null) のは、比
 // べるときは 0
 function arrange(parts) {
-    const columns = columnsOf(parts);
-    const fonts = fontsOf(parts, columns);
-    if (columns.count === 0)
-        return { fonts, stack: false };
-    const stacked = fontsOf(parts, { places: parts.map(() => 0), count: 0 });
-    return Math.min(...stacked) > Math.min(...fonts)
-        ? { fonts: stacked, stack: true } : { fonts, stack: false };
+    const columns = columnsOf(parts), below = { places: parts.map(() => 0), count: 0 };
+    const [side, stacked] = [columns, below].map((one) => fontsOf(parts, one));
+    const stack = columns.count > 0 && Math.min(...stacked) > Math.min(...side);
+    return { stack, fonts: stack ? stacked : side };
 }
 
-function fenceMarkdown(part, px) {
-    const language = part.info.split(/\s/)[0];
+function fenceMarkdown({ info, lines }, px) {
+    const [language, ...words] = info.split(/\s+/);
     if (language === 'console')
-        return consoleBlock(part.lines, part.info.slice(7).trim(), px);
-    if (language === 'diff')
-        return patchBlock(part.lines, px);
-    return codeBlock(part.lines, language, px);
+        return consoleBlock(lines, words.join(' '), px);
+    return language === 'diff' ? patchBlock(lines, px) : codeBlock(lines, language, px);
 }
 
-function imageMarkdown(found, context, line) {
-    const [, alt, path] = found;
+function imageMarkdown([, alt, path], context, line) {
     const file = join(context.source, path);
-    if (!existsSync(file)) {
-        context.report(line, `picture not found: ${path}`,
-            'パスは slides/ からのものです。名前を確かめてください');
-        return `<div class="picture missing">${path}</div>`;
-    }
-    const html = path.endsWith('.svg') ? inlineSvg(file, alt, context.serial++) : dataImage(file, alt);
-    return `<div class="picture">${html}</div>`;
+    if (existsSync(file))
+        return `<div class="picture">${inlineSvg(file, alt, context.serial++)}</div>`;
+    context.report(line, `picture not found: ${path}`, 'パスは slides/ からのものです。名前を確かめてください');
+    return '';
 }
 
 // 隠しコメントを除いた本文。コードと図は HTML にする
 export function bodyMarkdown(parts, context) {
     const { fonts, stack } = arrange(parts);
-    const lines = parts.map((part, at) => {
-        if (part.type === 'fence')
-            return `\n${fenceMarkdown(part, fonts[at] ?? LADDER.at(-1).px)}\n`;
-        if (part.type === 'directive')
-            return `<!-- ${part.text} -->`;
-        if (part.type !== 'text')
-            return null;
-        const image = IMAGE.exec(part.text);
+    return parts.flatMap(({ type, text, line, ...fence }, at) => {
+        if (type === 'fence')
+            return `\n${fenceMarkdown(fence, fonts[at] ?? LADDER.at(-1).px)}\n`;
+        if (type === 'directive')
+            return `<!-- ${text} -->`;
+        const image = type === 'text' && IMAGE.exec(text);
         if (image)
-            return `\n${imageMarkdown(image, context, part.line)}\n`;
-        return stack ? part.text.replace(/<div class="columns">/, '<div class="stack">') : part.text;
-    });
-    return lines.filter((line) => line !== null).join('\n').replace(/\n{3,}/g, '\n\n').trim();
+            return `\n${imageMarkdown(image, context, line)}\n`;
+        return type !== 'text' ? [] : stack ? text.replace(/<div class="columns">/, '<div class="stack">') : text;
+    }).join('\n').replace(/\n{3,}/g, '\n\n').trim();
 }
-

@@ -1,25 +1,21 @@
 // Debian の chromium を、よそに何も聞きに行かないようにして使う
-import { accessSync, constants } from 'node:fs';
-import { basename, delimiter, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { basename } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 // CHROMIUM か、PATH にある chromium
-export function chromiumPath() {
-    const places = process.env.CHROMIUM ? [process.env.CHROMIUM]
-        : (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir, 'chromium'));
-    for (const place of places) {
-        try {
-            accessSync(place, constants.X_OK);
-            return place;
-        } catch {
-            // 次を探す
-        }
+export async function launch() {
+    const wanted = process.env.CHROMIUM ?? 'chromium';
+    try {
+        const executablePath = execFileSync('sh', ['-c', 'command -v "$0"', wanted], { encoding: 'utf8' }).trim();
+        return await chromium.launch({ executablePath, args: FLAGS });
+    } catch (error) {
+        throw new Error(`cannot start ${wanted}: ${error.message.split('\n')[0]}\n` +
+            '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
     }
-    throw new Error('chromium not found\n' +
-        '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
 }
 
 // HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す。file: でな
@@ -39,16 +35,25 @@ export async function open(browser, html, refused = () => {}) {
     return { page, load: () => page.goto(own) };
 }
 
-// 操作のためのボタンは、写さない
-export const hideButtons = (page) =>
-    page.addStyleTag({ content: '.bespoke-marp-osc { display: none !important; }' });
-
-export const launch = () => chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
-
-// いま見えているスライドを切り替える。切り替わるまで待つ
-export async function show(page, number) {
-    await page.evaluate((n) => { location.hash = `#${n}`; }, number);
-    await page.waitForFunction((n) =>
-        document.querySelectorAll('svg.bespoke-marp-slide')[n - 1]
+// スライドを 1 枚ずつ見せて、work を呼ぶ。操作のためのボタンは、写さない
+export async function eachSlide(page, work) {
+    await page.addStyleTag({ content: '.bespoke-marp-osc { display: none !important; }' });
+    const count = await page.locator('svg.bespoke-marp-slide').count();
+    for (let number = 1; number <= count; number++) {
+        await page.evaluate((n) => { location.hash = `#${n}`; }, number);
+        await page.waitForFunction((n) => document.querySelectorAll('svg.bespoke-marp-slide')[n - 1]
             ?.classList.contains('bespoke-marp-active'), number);
+        await work(number);
+    }
+    return count;
+}
+
+// どれにも work をする。同時に 2 つまで
+export async function inPairs(list, work) {
+    const queue = [...list];
+    const worker = async () => {
+        while (queue.length)
+            await work(queue.shift());
+    };
+    await Promise.all([worker(), worker()]);
 }

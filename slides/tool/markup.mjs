@@ -3,17 +3,13 @@
 import hljs from 'highlight.js/lib/core';
 import bash from 'highlight.js/lib/languages/bash';
 import c from 'highlight.js/lib/languages/c';
-import { createHash } from 'node:crypto';
+import MarkdownIt from 'markdown-it';
 import { readFileSync } from 'node:fs';
-import { extname } from 'node:path';
 
 hljs.registerLanguage('c', c);
 hljs.registerLanguage('sh', bash);
 
-export function escape(text) {
-    return text.replace(/[&<>"]/g, (found) =>
-        ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[found]);
-}
+export const escape = new MarkdownIt().utils.escapeHtml;
 
 // ファイル全体に色を付けてから行に分ける。行をまたぐ注釈も、正しい色になる
 export function highlight(text, language) {
@@ -23,28 +19,22 @@ export function highlight(text, language) {
     const open = [];
     return html.split('\n').map((line) => {
         const before = open.join('');
-        for (const [tag] of line.matchAll(/<span[^>]*>|<\/span>/g)) {
-            if (tag === '</span>')
-                open.pop();
-            else
-                open.push(tag);
-        }
+        for (const [tag] of line.matchAll(/<span[^>]*>|<\/span>/g))
+            tag === '</span>' ? open.pop() : open.push(tag);
         return before + line + '</span>'.repeat(open.length);
     });
 }
 
 const KIND = { '+': 'add', '-': 'del', ' ': 'same' };
-// 記号は ASCII の「-」でなく、「+」と同じ幅に見えるものにする
-const SIGN = { '+': '+', '-': '−', ' ': ' ' };
 
-function codeRow(row) {
-    if (row.separator)
+function codeRow({ sign, html, separator, fold, again }) {
+    if (separator)
         return '<span class="row gap"> </span>';
-    if (row.fold)
-        return `<span class="row fold"><span class="sign"> </span>⋯ 変わらない ${row.fold} 行</span>`;
-    const kind = row.again ? 'again' : KIND[row.sign];
-    return `<span class="row ${kind}"><span class="sign">${row.again ? ' ' : SIGN[row.sign]}` +
-        `</span>${row.html || ' '}</span>`;
+    if (fold)
+        return `<span class="row fold"><span class="sign"> </span>⋯ 変わらない ${fold} 行</span>`;
+    // ASCII の「-」でなく、「+」と同じ幅に見えるものにする
+    return `<span class="row ${again ? 'again' : KIND[sign]}"><span class="sign">` +
+        `${again ? ' ' : sign.replace('-', '−')}</span>${html || ' '}</span>`;
 }
 
 // 符号の付いたコード
@@ -61,9 +51,7 @@ export function codeBlock(lines, language, px) {
 // ```diff の中身。行頭の記号を取って、残りに C の色を付ける
 export function patchBlock(lines, px) {
     const html = highlight(lines.map((line) => line.slice(1)).join('\n'), 'c');
-    return diffBlock(lines.map((line, at) => ({
-        sign: /^[+-]/.test(line) ? line[0] : ' ', text: line.slice(1), html: html[at],
-    })), px);
+    return diffBlock(lines.map(([sign = ' '], at) => ({ sign, html: html[at] })), px);
 }
 
 const PROMPT = /^((?:\/\S* )?[$#>] |(?:\/\S* )?[$#]$)(.*)$/;
@@ -78,45 +66,27 @@ function consoleRow(line) {
     return `<span class="row">${escape(line) || ' '}</span>`;
 }
 
-// 端末。info は ```console の後ろの語
-export function consoleBlock(lines, info, px) {
+// 端末の上に出す語。info は ```console の後ろの語
+export function captionOf(info) {
     const number = /(?:^|\s)([2-9])(?:\s|$)/.exec(info)?.[1];
     const version = /if=cgroup([12])/.exec(info)?.[1];
-    const labels = [];
-    if (number)
-        labels.push(number === '2' ? '別の端末' : `${number} つ目の端末`);
-    if (version)
-        labels.push(`cgroup v${version} のマシンで`);
-    const label = labels.length ? `<figcaption>${labels.join('、')}</figcaption>` : '';
-    return `<figure class="console s${px}">${label}<pre><code>` +
-        `${lines.map(consoleRow).join('')}</code></pre></figure>`;
+    return [number && (number === '2' ? '別の端末' : `${number} つ目の端末`),
+        version && `cgroup v${version} のマシンで`].filter(Boolean).join('、');
 }
 
-export function captionHeight(info) {
-    return /(?:^|\s)[2-9](?:\s|$)|if=cgroup/.test(info) ? 34 : 0;
+export function consoleBlock(lines, info, px) {
+    const caption = captionOf(info);
+    return `<figure class="console s${px}">${caption && `<figcaption>${caption}</figcaption>`}<pre><code>` +
+        `${lines.map(consoleRow).join('')}</code></pre></figure>`;
 }
 
 // 図を本文に埋め込む。同じ図が 2 度出ても id が重ならないように、番号を付ける
 export function inlineSvg(file, alt, serial) {
-    const tag = createHash('sha256').update(file).digest('hex').slice(0, 4);
-    const suffix = `-${tag}${serial}`;
     const svg = readFileSync(file, 'utf8')
         .replace(/<\?xml[^]*?\?>|<!DOCTYPE[^>]*>|<!--[^]*?-->/g, '')
-        .replace(/\bid="([^"]+)"/g, `id="$1${suffix}"`)
-        .replace(/\bid='([^']+)'/g, `id='$1${suffix}'`)
-        .replace(/url\((['"]?)#([^)'"]+)\1\)/g, `url(#$2${suffix})`)
-        .replace(/href=(['"])#([^'"]+)\1/g, `href="#$2${suffix}"`)
-        .replace(/aria-labelledby="[^"]*"|aria-describedby="[^"]*"/g, '')
+        .replace(/(\bid=["']|url\(#|href=["']#)([^"')]+)/g, `$1$2-${serial}`)
+        .replace(/\saria-(labelledby|describedby)="[^"]*"/g, '')
         .replace(/\s*\n\s*/g, ' ').trim();
-    const root = /<svg\b[^>]*>/.exec(svg)[0];
-    const bare = root.replace(/\s(width|height|role|aria-label)=("[^"]*"|'[^']*')/g, '');
-    const named = bare.replace('<svg', `<svg role="img" aria-label="${escape(alt)}"`);
-    return svg.slice(svg.indexOf(root)).replace(root, () => named);
-}
-
-export function dataImage(file, alt) {
-    const kind = { '.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg', '.gif': 'gif', '.webp': 'webp' };
-    const data = readFileSync(file).toString('base64');
-    const type = kind[extname(file).toLowerCase()] ?? 'png';
-    return `<img alt="${escape(alt)}" src="data:image/${type};base64,${data}">`;
+    return svg.replace(/^<svg\b[^>]*/, (root) => root.replace(/\s(width|height|role|aria-label)="[^"]*"/g, '')
+        .replace('<svg', () => `<svg role="img" aria-label="${escape(alt)}"`));
 }

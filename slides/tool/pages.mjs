@@ -12,6 +12,7 @@ const SHORT = { px: 26, row: 36 };
 export const AREA = { width: 1160, height: 616 };
 const CONTEXT = 2; // 変わった行の前後に残す、変わらない行の数
 const FORBIDDEN = 1e6;
+const COMMENT = /^(\/\*|\/\/|\*[ /])/;
 
 // 全角は 2、半角は 1。使うフォントは、ASCII と半角カナのほかをすべて全角で描く
 export function width(text) {
@@ -21,73 +22,39 @@ export function width(text) {
     return sum;
 }
 
-// 注釈の中の行かどうか
-function markComments(rows) {
-    let inside = false;
-    return rows.map((row) => {
-        const text = row.text.trim();
-        const whole = inside || /^(\/\*|\/\/)/.test(text);
-        if (!text.startsWith('//'))
-            inside = (inside || text.includes('/*')) && !/\*\/[^]*$/.test(text);
-        // コードの後ろの注釈は、その行で終わらなければ次の行に続く
-        return whole && (inside || /\*\/$|^\/\//.test(text));
-    });
-}
-
 // 変わらない行が続くところを 1 行に畳む。宣言と終わりのかっこは残す
 export function fold(rows) {
     const keep = rows.map((row, at) => row.signature || row.last || rows
         .slice(Math.max(0, at - CONTEXT), at + CONTEXT + 1)
         .some((near) => near.sign !== ' '));
-    const folded = [];
-    for (let at = 0; at < rows.length; ) {
-        let end = at;
-        while (end < rows.length && !keep[end])
-            end++;
-        if (end - at >= 2)
-            folded.push({ sign: ' ', text: '', fold: end - at });
-        else
-            folded.push(...rows.slice(at, end));
-        if (end < rows.length)
-            folded.push(rows[end]);
-        at = end + 1;
-    }
-    return folded;
+    return rows.flatMap((row, at) => {
+        if (keep[at])
+            return [row];
+        const start = keep.lastIndexOf(true, at) + 1, next = keep.indexOf(true, at);
+        const count = (next < 0 ? rows.length : next) - start;
+        if (count < 2)
+            return [row];
+        return at === start ? [{ sign: ' ', text: '', fold: count }] : [];
+    });
 }
 
-// at の前でページを分けるときの、見苦しさ
-function penalty(rows, comments, depth, at) {
-    const above = rows[at - 1], below = rows[at];
+// above と below のあいだでページを分けるときの、見苦しさ
+function penalty(above, below) {
     const before = above.text.trim(), after = below.text.trim();
-    if (below.separator || above.separator)
-        return 0;
-    if (comments[at - 1] && after !== '')
-        return FORBIDDEN;
-    if (above.sign === '-' && below.sign === '+')
-        return FORBIDDEN;
-    if (/\{$/.test(before) || /^(\{$|\})/.test(after) || below.signature && above.signature)
+    if (COMMENT.test(before) && after !== '' || above.sign === '-' && below.sign === '+' ||
+        /\{$/.test(before) || /^(\{$|\})/.test(after) || below.signature && above.signature)
         return FORBIDDEN;
     if (above.fold || below.fold)
         return 4;
     if (before === '' || after === '')
         return 0;
-    const indent = (text) => /^\s*/.exec(text)[0].length;
-    const deeper = indent(below.text) > indent(above.text) ? 200 : 0;
-    const open = /[;:}]$|\},$|\*\/$/.test(before) || comments[at - 1] ? 0 : 300;
-    return 10 + 10 * depth[at] + deeper + open;
-}
-
-function penalties(rows) {
-    const comments = markComments(rows);
-    const depth = rows.map((row) => Math.floor(/^\s*/.exec(row.text)[0].length / 4));
-    return rows.map((row, at) => (at === 0 ? 0 : penalty(rows, comments, depth, at)));
+    const depth = Math.floor(/^\s*/.exec(below.text)[0].length / 4);
+    return 10 + 10 * depth + (/[;:}]$|\},$|\*\/$/.test(before) ? 0 : 300);
 }
 
 // 続きのページの初めに、もう一度見せる宣言
 function signatureBefore(rows, at) {
-    let start = at;
-    while (start > 0 && !rows[start - 1].separator)
-        start--;
+    const start = rows.slice(0, at).findLastIndex((row) => row.separator) + 1;
     const shown = rows.slice(start, at).filter((row) => row.signature && row.text !== '{');
     const table = shown.filter((row) => /=\s*\{$/.test(row.text));
     return (table.length ? table : shown).map((row) => ({ ...row, again: true }));
@@ -95,13 +62,13 @@ function signatureBefore(rows, at) {
 
 // rows を count ページに分ける。入らなければ null
 function split(rows, count, row, heights) {
-    const cost = penalties(rows);
+    const cost = rows.map((row, at) => (at === 0 ? 0 : penalty(rows[at - 1], row)));
     let states = new Map([[0, { cost: 0, cuts: [] }]]);
     for (let page = 0; page < count; page++) {
         const room = Math.floor(heights(page) / row);
         const next = new Map();
         for (const [start, state] of states) {
-            const again = start === 0 ? 0 : signatureBefore(rows, start).length;
+            const again = signatureBefore(rows, start).length;
             for (let end = start + 1; end <= rows.length && end - start + again <= room; end++) {
                 if (page === count - 1 && end < rows.length)
                     continue;
@@ -125,13 +92,10 @@ export function paginate(rows, heights, atLeast = 1) {
             if (!found || found.cost >= FORBIDDEN)
                 continue;
             return { px, pages: found.cuts.map((end, page) => {
-                const start = page === 0 ? 0 : found.cuts[page - 1];
-                const part = rows.slice(start, end);
-                while (part.at(-1)?.separator || part.at(-1)?.text.trim() === '' && !part.at(-1).fold)
-                    part.pop();
-                while (part[0]?.separator || part[0]?.text.trim() === '' && !part[0].fold)
-                    part.shift();
-                return start === 0 ? part : [...signatureBefore(rows, start), ...part];
+                const start = found.cuts[page - 1] ?? 0;
+                const part = rows.slice(start, end), full = (one) => one.fold || one.text.trim() !== '';
+                return [...signatureBefore(rows, start),
+                    ...part.slice(part.findIndex(full), part.findLastIndex(full) + 1)];
             }) };
         }
     }

@@ -1,9 +1,11 @@
-// slides/NN.md を読んで、スライドと、その部分 (文章、注釈、コード) に分ける
+// slides/NN.md を読んで、スライドと、その部分 (文章、コメント、コード) に分ける
+import MarkdownIt from 'markdown-it';
 
 const KNOWN = /^(vary|any|near|edit|ablate|new terminals|textlint-(disable|enable)|prettier-ignore)\b/;
 const DIRECTIVE = /^_?(class|color|backgroundColor|backgroundImage|paginate|header|footer|style)\s*:/;
-const FENCE = /^ {0,3}(```+|~~~+)\s*(.*)$/;
 const MINUTES = /^(\d+(?:\.\d+)?)\s*分/;
+// 「---」は、すぐ上に文章があっても見出しの線でなく、スライドの区切り
+const markdown = new MarkdownIt({ html: true }).disable('lheading');
 
 // コメントが、何のためのものか
 function kindOf(text) {
@@ -18,58 +20,45 @@ function kindOf(text) {
     return DIRECTIVE.test(text) ? 'directive' : 'note';
 }
 
-function commentPart(text, line) {
-    const trimmed = text.trim();
-    return { type: kindOf(trimmed), text: trimmed, line };
-}
-
-// 1 行の中の <!-- … --> を取り出す。` の中にあるものは、コメントではない
-function findComment(line) {
-    for (let at = line.indexOf('<!--'); at >= 0; at = line.indexOf('<!--', at + 1))
-        if ((line.slice(0, at).match(/`/g) ?? []).length % 2 === 0)
-            return at;
-    return -1;
-}
-
-// ファイルを、文章、コメント、コード、スライドの区切りの列にする
+// ファイルを、文章の行、コメント、コード、スライドの区切りの列にする
 export function partsOf(source) {
     const parts = [];
-    let fence = null, comment = null;
-    const text = (line, number) => {
-        const at = findComment(line);
-        const type = /^---\s*$/.test(line) ? 'break' : 'text';
-        if (at < 0)
-            return void parts.push({ type, text: line, line: number });
-        if (line.slice(0, at).trim() !== '')
-            parts.push({ type, text: line.slice(0, at), line: number });
-        comment = { text: '', line: number };
-        inComment(line.slice(at + 4), number);
+    const starts = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1), source.length];
+    let done = 0;
+    // done から from までの文章の行と、そこから to までの部分を足す。部分と同じ行に残っ
+    // た空白は、行に数えない
+    const add = (from, to, part) => {
+        const rows = source.slice(done, from).split('\n');
+        const line = starts.findLastIndex((start) => start <= done) + 1;
+        const whole = done === starts[line - 1];
+        rows.forEach((text, at) => {
+            if (text.trim() !== '' || at < rows.length - 1 && (at > 0 || whole))
+                parts.push({ type: 'text', text, line: line + at });
+        });
+        done = to;
+        if (part)
+            parts.push({ ...part, line: starts.findLastIndex((start) => start <= from) + 1 });
     };
-    const inComment = (line, number) => {
-        const at = line.indexOf('-->');
-        comment.text += at < 0 ? `${line}\n` : line.slice(0, at);
-        if (at < 0)
-            return;
-        parts.push(commentPart(comment.text, comment.line));
-        comment = null;
-        if (line.slice(at + 3).trim() !== '')
-            text(line.slice(at + 3), number);
+    const addComment = (found, after) => {
+        const from = source.indexOf(found.split('\n')[0], Math.max(done, after));
+        const end = source.indexOf('-->', from);
+        if (end < 0)
+            return add(from, source.length, { type: 'unclosed' });
+        const text = source.slice(from + 4, end).trim();
+        return add(from, end + 3, { type: kindOf(text), text });
     };
-    source.split('\n').forEach((line, at) => {
-        const mark = FENCE.exec(line);
-        if (comment)
-            inComment(line, at + 1);
-        else if (fence && mark && mark[1].startsWith(fence.mark) && mark[2] === '')
-            fence = void parts.push({ type: 'fence', ...fence });
-        else if (fence)
-            fence.lines.push(line);
-        else if (mark)
-            fence = { mark: mark[1], info: mark[2].trim(), lines: [], line: at + 1 };
-        else
-            text(line, at + 1);
-    });
-    if (fence || comment)
-        parts.push({ type: 'unclosed', line: (fence ?? comment).line });
+    for (const { type, map, info, content, markup, children } of markdown.parse(source, {})) {
+        const [from, to] = (map ?? []).map((line) => starts[line]);
+        if (type === 'hr')
+            add(from, to, { type: 'break' });
+        if (type === 'fence')
+            add(from, to, source.slice(from, to).trimEnd().endsWith(`\n${markup}`)
+                ? { type, info: info.trim(), lines: content.split('\n').slice(0, -1) } : { type: 'unclosed' });
+        const comments = type === 'html_block' ? content.match(/<!--[^]*?(-->|$)/g)
+            : children?.filter((child) => child.type === 'html_inline' && child.content.startsWith('<!--')).map((child) => child.content);
+        comments?.forEach((comment) => addComment(comment, from));
+    }
+    add(source.length, source.length);
     return parts;
 }
 
