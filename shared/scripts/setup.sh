@@ -57,6 +57,7 @@ fonts-noto-cjk fontconfig       # 図とスライドの日本語
 libharfbuzz-bin                 # 使う字だけの書体を埋め込む
 poppler-utils                   # PDF のページを数える
 libxml2-utils                   # 図 (SVG) を調べる
+universal-ctags                 # スライドの差分を関数ごとに分ける
 '
 
 fail() {

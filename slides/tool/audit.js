@@ -9,17 +9,8 @@
     // 図の中の要素。図そのものは、HTML の箱と同じに扱う
     const isDrawn = (element) => element instanceof SVGElement && !(element instanceof SVGSVGElement);
 
-    function ancestors(element) {
-        const list = [];
-        for (let up = element; up; up = up.parentElement)
-            list.push(up);
-        return list;
-    }
-
-    function nameOf(element) {
-        const classes = [...element.classList].slice(0, 2).map((name) => `.${name}`).join('');
-        return element.tagName.toLowerCase() + classes;
-    }
+    const ancestors = (element) => (element ? [element, ...ancestors(element.parentElement)] : []);
+    const nameOf = (element) => [element.localName, ...element.classList].slice(0, 3).join('.');
 
     // 見えている文字と、その要素、四角形
     function texts() {
@@ -27,10 +18,10 @@
         const slide = document.querySelector('svg.bespoke-marp-active');
         const walker = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
-            const node = walker.currentNode, element = node.parentElement, text = node.data.trim().slice(0, 40);
-            const { visibility, display } = styleOf(element);
-            if (text === '' || visibility !== 'visible' || display === 'none' || !element.closest('section') ||
-                element.closest('title,desc,style,script,template,metadata'))
+            const node = walker.currentNode, element = node.parentElement;
+            const text = node.data.trim().slice(0, 40), { visibility, display } = styleOf(element);
+            if (text === '' || visibility !== 'visible' || display === 'none' ||
+                !element.closest('section') || element.closest('title,desc,style,script,template,metadata'))
                 continue;
             const size = sizeOf(element), rects = rectsOf(node, size);
             if (rects.length)
@@ -73,8 +64,8 @@
     function outside({ element, rects, text }) {
         const slide = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
         const lineage = ancestors(element);
-        const boxes = lineage.slice(0, lineage.findIndex(({ tagName }) => tagName === 'SECTION')).filter((box) =>
-            box instanceof SVGSVGElement || box instanceof HTMLElement && !styleOf(box).display.startsWith('inline'));
+        const boxes = lineage.slice(0, lineage.findIndex((box) => box.matches('section'))).filter((box) =>
+            box instanceof SVGSVGElement || !isDrawn(box) && !styleOf(box).display.startsWith('inline'));
         const leaves = [slide, ...boxes.map((box) => box.getBoundingClientRect())].some((box) =>
             rects.some((r) => r.left < box.left - 2 || r.right > box.right + 2 ||
                 r.top < box.top - 2 || r.bottom > box.bottom + 2));
@@ -169,7 +160,8 @@
                 return [];
             const ground = groundOf(ancestors(element)), size = parseFloat(fontSize);
             const tiny = { rule: 'small', text: `${size} px < ${LIMITS.other} px: ${content}` };
-            return [...size < LIMITS.other ? [tiny] : [], ...faint(mix(element, color, ground), ground, content)];
+            return [...size < LIMITS.other ? [tiny] : [],
+                ...faint(mix(element, color, ground), ground, content)];
         }));
     }
 

@@ -88,7 +88,8 @@ function imageMarkdown([, alt, path], context, line) {
     const file = join(context.source, path);
     if (existsSync(file))
         return `<div class="picture">${inlineSvg(file, alt, context.serial++)}</div>`;
-    context.report(line, `picture not found: ${path}`, 'パスは slides/ からのものです。名前を確かめてください');
+    context.report(line, `picture not found: ${path}`,
+        'パスは slides/ からのものです。名前を確かめてください');
     return '';
 }
 
@@ -103,6 +104,8 @@ export function bodyMarkdown(parts, context) {
         const image = type === 'text' && IMAGE.exec(text);
         if (image)
             return `\n${imageMarkdown(image, context, line)}\n`;
-        return type !== 'text' ? [] : stack ? text.replace(/<div class="columns">/, '<div class="stack">') : text;
+        if (type !== 'text')
+            return [];
+        return stack ? text.replace(/<div class="columns">/, '<div class="stack">') : text;
     }).join('\n').replace(/\n{3,}/g, '\n\n').trim();
 }

@@ -1,20 +1,23 @@
 // Debian の chromium を、よそに何も聞きに行かないようにして使う
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-// CHROMIUM か、PATH にある chromium
-export async function launch() {
+// CHROMIUM か、PATH にある chromium を立ち上げて、work に渡す
+export async function withBrowser(work) {
     const wanted = process.env.CHROMIUM ?? 'chromium';
-    try {
-        const executablePath = execFileSync('sh', ['-c', 'command -v "$0"', wanted], { encoding: 'utf8' }).trim();
-        return await chromium.launch({ executablePath, args: FLAGS });
-    } catch (error) {
-        throw new Error(`cannot start ${wanted}: ${error.message.split('\n')[0]}\n` +
+    const { stdout } = spawnSync('sh', ['-c', 'command -v "$0"', wanted], { encoding: 'utf8' });
+    if (!stdout)
+        throw new Error(`${wanted} not found\n` +
             '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
+    const browser = await chromium.launch({ executablePath: stdout.trim(), args: FLAGS });
+    try {
+        return await work(browser);
+    } finally {
+        await browser.close();
     }
 }
 

@@ -7,45 +7,14 @@ import { spawnSync } from 'node:child_process';
 import {
     existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,
 } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { inPairs, launch, open } from './browser.mjs';
+import { join, relative } from 'node:path';
+import { inPairs, open, withBrowser } from './browser.mjs';
+import { HERE, readArgs, start } from './cli.mjs';
 import { expand } from './deck.mjs';
 import { embedFonts } from './fonts.mjs';
 import { escape } from './markup.mjs';
 
-const HERE = fileURLToPath(new URL('.', import.meta.url));
 const PRODUCTS = ['md', 'html', 'pdf', 'notes.txt'];
-
-// コマンドラインの語。デッキの番号でないものは rest に入る
-export function readArgs(args, more = {}) {
-    const path = (start) => ({ type: 'string', default: join(HERE, start) });
-    const options = { source: path('..'), steps: path('../../steps'), out: { type: 'string' }, ...more };
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: false });
-    const isDeck = (word) => /^\d\d?$/.test(word);
-    const decks = positionals.filter(isDeck).map((word) => word.padStart(2, '0'));
-    const all = readdirSync(values.source).filter((name) => /^\d\d\.md$/.test(name)).map((name) => name.slice(0, 2));
-    if (all.length === 0)
-        throw new Error('no decks\n  ヒント: slides/05.md のような名前で作ってください');
-    return { ...values, out: resolve(values.out ?? join(values.source, 'build')), decks: decks.length ? decks : all.sort(),
-        rest: [...positionals, ...Object.keys(values)].filter((word) => !isDeck(word) && !(word in options)) };
-}
-
-export function refuseRest({ rest }) {
-    if (rest.length)
-        throw new Error(`unknown argument: ${rest[0]}\n  ヒント: 00 から 09 を指定します: make slides DOC=05`);
-}
-
-// main を動かして、終了ステータスを決める
-export async function start(name, main) {
-    try {
-        process.exitCode = await main(process.argv.slice(2));
-    } catch (error) {
-        console.error(`${name}: ${error.message}`);
-        process.exitCode = 2;
-    }
-}
 
 function notesText(slides, total) {
     const pages = slides.map(({ title, minutes, note }, at) =>
@@ -59,7 +28,7 @@ const products = (dir, name) => PRODUCTS.map((kind) => join(dir, `${name}.${kind
 // スが入るので、短い行だけを残す
 export function marp(files) {
     const { stderr } = spawnSync(join(HERE, 'node_modules/.bin/marp'),
-        ['--config', join(HERE, 'marp.config.mjs'), '--', ...files], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+        ['--no-stdin', '--config', join(HERE, 'marp.config.mjs'), '--', ...files], { encoding: 'utf8' });
     return stderr.split('\n').filter((line) => line.length < 300 && !line.includes('INFO')).join('\n').trim();
 }
 
@@ -77,12 +46,11 @@ async function print(browser, html, pdf) {
 // うに、別の場所で作ってから移す
 async function render(options, decks, fail) {
     const dir = mkdtempSync(join(options.out, '.work-'));
-    const browser = await launch();
     try {
         for (const { name, markdown } of decks)
             writeFileSync(products(dir, name)[0], markdown);
         const output = marp(decks.map(({ name }) => products(dir, name)[0]));
-        await inPairs(decks, async ({ name, slides, total }) => {
+        await withBrowser((browser) => inPairs(decks, async ({ name, slides, total }) => {
             const [md, html, pdf, text] = products(dir, name);
             // Marp は、設定に見えるコメントをノートにしない。だから、できたものを数える
             const page = existsSync(html) ? readFileSync(html, 'utf8') : '';
@@ -97,9 +65,8 @@ async function render(options, decks, fail) {
             for (const file of [md, html, pdf, text].filter((made) => existsSync(made)))
                 renameSync(file, join(options.out, relative(dir, file)));
             return console.log(`${name}  ${slides.length} slides  ${total} min  built`);
-        });
+        }));
     } finally {
-        await browser.close();
         rmSync(dir, { recursive: true });
     }
 }
@@ -127,12 +94,13 @@ export async function build(options) {
         failed++;
     };
     mkdirSync(options.out, { recursive: true });
-    const decks = options.decks.map((name) => ({ name, ...expand({ ...options, deck: name }) })).filter((deck) => {
-        const file = relative(process.cwd(), join(options.source, `${deck.name}.md`));
+    const decks = options.decks.flatMap((name) => {
+        const deck = expand({ ...options, deck: name });
+        const file = relative(process.cwd(), join(options.source, `${name}.md`));
         for (const { line, message, hint, extra } of deck.errors)
             fail(`${file}:${line}: ${message}\n  ヒント: ${hint}${extra && `\n${extra}`}`);
-        products(options.out, deck.name).forEach((product) => rmSync(product, { force: true }));
-        return deck.slides.length > 0 && (options.draft || deck.errors.length === 0);
+        products(options.out, name).forEach((product) => rmSync(product, { force: true }));
+        return deck.slides.length && (options.draft || deck.errors.length === 0) ? [{ name, ...deck }] : [];
     });
     if (decks.length)
         await render(options, decks, fail);
@@ -148,10 +116,7 @@ function writeIndex({ out }) {
             `<td><a href="${name}.pdf">PDF</a></td><td><a href="${file}">ノート</a></td></tr>`;
     });
     writeFileSync(join(out, 'index.html'), `<!DOCTYPE html>
-<html lang="ja">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>スライド</title>
+<html lang="ja"><meta charset="utf-8"><title>スライド</title>
 <style>body { margin: 3em auto; max-width: 60em; font-family: sans-serif } td { padding: 0.5em 1em }</style>
 <h1>スライド</h1>
 <table>
@@ -161,13 +126,11 @@ ${rows.join('\n')}
 `);
 }
 
-if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url))
-    await start('slides', async (args) => {
-        const options = readArgs(args, { accept: { type: 'boolean' } });
-        refuseRest(options);
-        if (options.accept)
-            options.decks.forEach((name) => accept(options, name));
-        const failed = await build(options);
-        writeIndex(options);
-        return failed ? 1 : 0;
-    });
+await start(import.meta.url, 'slides', async (args) => {
+    const options = readArgs(args, { accept: { type: 'boolean' } });
+    if (options.accept)
+        options.decks.forEach((name) => accept(options, name));
+    const failed = await build(options);
+    writeIndex(options);
+    return failed ? 1 : 0;
+});

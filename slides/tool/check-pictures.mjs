@@ -2,11 +2,11 @@
 // 省略すると slides/pictures/*.svg のすべて。測った値から作る図 (GENERATED) は除く
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { launch } from './browser.mjs';
-import { marp, start } from './build.mjs';
+import { basename, join } from 'node:path';
+import { withBrowser } from './browser.mjs';
+import { marp } from './build.mjs';
 import { checkHtml } from './check.mjs';
+import { HERE, start } from './cli.mjs';
 import { frontMatter } from './deck.mjs';
 import { embedFonts } from './fonts.mjs';
 import { inlineSvg } from './markup.mjs';
@@ -25,7 +25,8 @@ const FORM = [
     // class は、埋め込んだページの CSS に色を変えられる
     ['attribute', 'not allowed', /\s(style|class|(xlink:)?href|(\w+-)?opacity|filter|clip-path|mask|on\w+)=/],
     ['reference', 'not to an id of this file',
-        { exec: (svg) => svg.match(/url\([^)]*\)/g)?.find((url) => svg.split(`id="${url.slice(5, -1)}"`).length !== 2) }],
+        { exec: (svg) => svg.match(/url\([^)]*\)/g)
+            ?.find((url) => svg.split(`id="${url.slice(5, -1)}"`).length !== 2) }],
     ['text', 'there is none', /^(?![^]*<text\b)/],
     // どの書体にもない字は、四角になる。絵文字や全角の英数字も、ここで断る
     ['character', 'not one of the fonts', /[^\n -~÷×←→…、-ヿ一-鿿]/],
@@ -45,36 +46,34 @@ export async function checkPictures(files) {
     const good = results.filter(({ found }) => found.length === 0);
     const dir = mkdtempSync(join(tmpdir(), 'pictures-'));
     const [md, html] = ['md', 'html'].map((kind) => join(dir, `pictures.${kind}`));
-    const browser = await launch();
     try {
         writeFileSync(md, frontMatter('') + good.map(({ file }, at) => `## ${basename(file)}\n\n` +
             `<div class="picture">${inlineSvg(file, '', at)}</div>\n`).join('\n---\n\n'));
         marp([md]);
         embedFonts(html);
-        for (const { slide, rule, text } of (await checkHtml(browser, html, 'pictures.js')).found)
+        const { found } = await withBrowser((browser) => checkHtml(browser, html, 'pictures.js'));
+        for (const { slide, rule, text } of found)
             (good[slide - 1] ?? good[0]).found.push({ rule, text });
     } finally {
-        await browser.close();
         rmSync(dir, { recursive: true });
     }
     return results;
 }
 
 export function allPictures() {
-    const dir = fileURLToPath(new URL('../pictures', import.meta.url));
+    const dir = join(HERE, '../pictures');
     return readdirSync(dir).filter((file) => file.endsWith('.svg') && !GENERATED.test(file)).sort()
         .map((file) => join(dir, file));
 }
 
-if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url))
-    await start('check-pictures', async (args) => {
-        const results = await checkPictures(args.length > 0 ? args : allPictures());
-        for (const { file, found } of results)
-            for (const { rule, text } of found)
-                console.log(`  FAIL  ${basename(file)}: ${rule}: ${text}`);
-        const bad = results.filter(({ found }) => found.length > 0).length;
-        console.log(`pictures  ${results.length - bad} of ${results.length} ok`);
-        if (bad)
-            console.error('  ヒント: 規則は slides/tool の check-pictures.mjs と pictures.js にあります');
-        return bad ? 1 : 0;
-    });
+await start(import.meta.url, 'check-pictures', async (args) => {
+    const results = await checkPictures(args.length > 0 ? args : allPictures());
+    for (const { file, found } of results)
+        for (const { rule, text } of found)
+            console.log(`  FAIL  ${basename(file)}: ${rule}: ${text}`);
+    const bad = results.filter(({ found }) => found.length > 0).length;
+    console.log(`pictures  ${results.length - bad} of ${results.length} ok`);
+    if (bad)
+        console.error('  ヒント: 規則は slides/tool の check-pictures.mjs と pictures.js にあります');
+    return bad ? 1 : 0;
+});

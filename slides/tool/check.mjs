@@ -1,11 +1,9 @@
 // 作ったスライドを、本物のブラウザーで 1 枚ずつ調べる。例外は認めない
 // 使い方: check.mjs [--source DIR] [--out DIR] [DOC...]
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { eachSlide, inPairs, launch, open } from './browser.mjs';
-import { readArgs, refuseRest, start } from './build.mjs';
+import { join } from 'node:path';
+import { eachSlide, inPairs, open, withBrowser } from './browser.mjs';
+import { HERE, readArgs, run, start } from './cli.mjs';
 import { FAMILIES } from './fonts.mjs';
 
 const HINTS = {
@@ -44,22 +42,16 @@ async function fontsUsed(session) {
     return [...names].map((name) => ({ rule: 'font', text: name }));
 }
 
-function pdfPages(pdf) {
-    const env = { ...process.env, LC_ALL: 'C' };
-    const run = spawnSync('pdfinfo', [pdf], { encoding: 'utf8', env });
-    if (run.error)
-        throw new Error(`pdfinfo: ${run.error.message}\n` +
-            '  ヒント: make setup-docs で poppler-utils を入れてください');
-    return Number(/^Pages:\s+(\d+)/m.exec(run.stdout)?.[1] ?? 0);
-}
+const pdfPages = (pdf) => Number(/^Pages:\s+(\d+)/m.exec(run('poppler-utils', 'pdfinfo', [pdf]))?.[1]);
 
 // できた HTML を 1 枚ずつ調べる。scripts は、ページの中で動かす検査
 export async function checkHtml(browser, html, ...scripts) {
     const found = [];
-    const { page, load } = await open(browser, html, (url) => found.push({ rule: 'network', text: url.slice(0, 100) }));
+    const refused = (url) => found.push({ rule: 'network', text: url.slice(0, 100) });
+    const { page, load } = await open(browser, html, refused);
     watch(page, found);
     for (const name of ['audit.js', ...scripts])
-        await page.addInitScript({ path: fileURLToPath(new URL(name, import.meta.url)) });
+        await page.addInitScript({ path: join(HERE, name) });
     await load();
     const session = await page.context().newCDPSession(page);
     await session.send('DOM.enable');
@@ -92,18 +84,11 @@ async function checkDeck(browser, { out }, name) {
     return lines.size;
 }
 
-if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url))
-    await start('slides-check', async (args) => {
-        const options = readArgs(args);
-        refuseRest(options);
-        const browser = await launch();
-        let failed = 0;
-        try {
-            await inPairs(options.decks, async (name) => {
-                failed += await checkDeck(browser, options, name);
-            });
-        } finally {
-            await browser.close();
-        }
-        return failed ? 1 : 0;
-    });
+await start(import.meta.url, 'slides-check', async (args) => {
+    const options = readArgs(args);
+    let failed = 0;
+    await withBrowser((browser) => inPairs(options.decks, async (name) => {
+        failed += await checkDeck(browser, options, name);
+    }));
+    return failed ? 1 : 0;
+});

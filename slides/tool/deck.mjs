@@ -8,7 +8,7 @@ import { AREA, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
-const PLACEHOLDER = 'ここに説明を 1 文から 3 文で書く。';
+const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
 const KIND = { new: '新しい', changed: '変わる', gone: '消える' };
 
 function mainOf(context, step) {
@@ -17,19 +17,16 @@ function mainOf(context, step) {
 }
 
 // 差分の項目の名前を、見る人に分かる形にする
-function label(item) {
-    if (item.name === 'header')
-        return '初めの注釈';
-    const name = item.name.replace(/#\d+$/, '');
-    return `<code>${escape(name)}${item.call ? '()' : ''}</code>`;
-}
+const label = ({ name, call }) => (name === 'header' ? '初めの注釈'
+    : `<code>${escape(name.replace(/#\d+$/, ''))}${call ? '()' : ''}</code>`);
 
 const counts = (item) => [item.added ? `+${item.added}` : '', item.deleted ? `−${item.deleted}` : '']
     .filter(Boolean).join(' ');
 
 // 差分の行に、元のファイル全体で付けた色を付ける
 function colour(items, before, after) {
-    const [old, now] = [before, after].map((file) => (file ? highlight(readFileSync(file, 'utf8'), 'c') : []));
+    const read = (file) => (file ? highlight(readFileSync(file, 'utf8'), 'c') : []);
+    const old = read(before), now = read(after);
     for (const row of items.flatMap(({ rows }) => rows))
         row.html = row.sign === '-' ? old[row.old] : now[row.now];
 }
@@ -39,6 +36,7 @@ function overview(diff, intro, steps, context) {
     const rest = intro.filter(({ type }) => !['diff', 'note'].includes(type));
     const title = rest.findIndex((part) => part.type === 'text' && part.text.startsWith('#'));
     const heading = title < 0 ? `## 差分: ${steps}` : rest.splice(title, 1)[0].text;
+    const wide = diff.items.length > 10 ? ' wide' : '';
     const rows = diff.items.map((item) => `<li><span class="kind ${item.kind}">${KIND[item.kind]}</span> ` +
         `${label(item)} <span class="count">${counts(item)}</span></li>`);
     return {
@@ -48,7 +46,7 @@ function overview(diff, intro, steps, context) {
         markdown: `<!-- _class: overview -->\n${heading}\n\n` +
             `<p class="total"><span class="add">+${diff.added} 行</span> ` +
             `<span class="del">−${diff.deleted} 行</span></p>\n` +
-            `<ul class="items${rows.length > 10 ? ' wide' : ''}">${rows.join('')}</ul>\n\n${bodyMarkdown(rest, context)}`,
+            `<ul class="items${wide}">${rows.join('')}</ul>\n\n${bodyMarkdown(rest, context)}`,
     };
 }
 
@@ -109,16 +107,18 @@ function matchItems(diff, explanations, slide, context) {
             return item ?? [];
         });
         const text = pages.flat().map((part) => (part.type === 'text' ? part.text : '')).join('').trim();
-        if (text === '' || text.includes(PLACEHOLDER))
-            context.report(line, `empty explanation: ${names}`, 'コードの下に出る説明を、1 文から 3 文で書いてください');
+        if (text === '' || STUB.startsWith(text))
+            context.report(line, `empty explanation: ${names}`,
+                'コードの下に出る説明を、1 文から 3 文で書いてください');
         if (items.length < names.length)
             return [];
         checkHash(explanation, items, context);
         return [{ items, explanation }];
     });
     for (const item of left.values()) {
-        context.report(slide.line, `no explanation for ${item.name}`, '次の形を、差分のスライドの終わりに貼って、書いてください',
-            `\n<!-- explain: ${item.name} ${hashOf([item])} -->\n${PLACEHOLDER}\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n`);
+        context.report(slide.line, `no explanation for ${item.name}`,
+            '次の形を、差分のスライドの終わりに貼って、書いてください',
+            `\n<!-- explain: ${item.name} ${hashOf([item])} -->\n${STUB}`);
         matched.push({ items: [item], explanation: { line: slide.line, pages: [[]] } });
     }
     return matched;
@@ -172,8 +172,8 @@ function titleSlide(slide, context) {
     return { ...plain, markdown: `<!-- _class: title -->\n${body}` };
 }
 
-export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\npaginate: true\n' +
-    `title: ${JSON.stringify(title)}\nfooter: ${JSON.stringify(title)}\n---\n\n`;
+export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\n' +
+    `paginate: true\ntitle: ${JSON.stringify(title)}\nfooter: ${JSON.stringify(title)}\n---\n\n`;
 
 function assemble(slides, context) {
     const total = slides.reduce((sum, slide) => sum + (slide.minutes ?? 0), 0);
@@ -186,7 +186,8 @@ function assemble(slides, context) {
         sofar += slide.minutes ?? 0;
         // 終わりの行は、時計の代わりになる。また、コメント全体が YAML に見えて Marp に読み飛
         // ばされるのも防ぐ (「話すこと: …」だけでは、設定だと思われる)
-        return `${slide.markdown.trim()}\n\n<!--\n${slide.note}\n\nここまで ${sofar} 分、全体で ${total} 分\n-->\n`;
+        const clock = `ここまで ${sofar} 分、全体で ${total} 分`;
+        return `${slide.markdown.trim()}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
     });
     return { total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
 }

@@ -1,23 +1,16 @@
 // 2 つのステップの差分を、一番外側の項目 (関数、表、#include など) ごとに分ける。
 // 説明は行番号でなく項目の名前に付くので、行が動いても外れない
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-
-function run(command, hint, ...args) {
-    const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-    if (error || status > 1)
-        throw new Error(`${command}: ${stderr || error.message}\n  ヒント: ${hint}`);
-    return stdout;
-}
+import { run } from './cli.mjs';
 
 const linesOf = (file) => readFileSync(file, 'utf8').replace(/\n$/, '').split('\n');
 
 // 一番外側の宣言と、#include、#define
 function tagsOf(file) {
-    return run('ctags', 'make setup-docs で universal-ctags を入れてください', '--language-force=C',
-        '--kinds-C=dfghpstuvx', '--extras=+r', '--fields=+ne', '--output-format=json', '-o', '-', file)
-        .split('\n').filter(Boolean).map((line) => JSON.parse(line)).sort((a, b) => a.line - b.line);
+    return String(run('universal-ctags', 'ctags', ['--language-force=C', '--kinds-C=dfghpstuvx',
+        '--extras=+r', '--fields=+ne', '--output-format=json', '-o', '-', file])).split('\n')
+        .filter(Boolean).map((line) => JSON.parse(line)).sort((a, b) => a.line - b.line);
 }
 
 // ファイルを項目に分ける。前の空行と注釈は、続く項目のもの
@@ -32,7 +25,8 @@ export function itemsOf(file) {
         const last = items.at(-1);
         // #include は続くものすべてを、#define は間に空行のないものを 1 つにする。構造体の
         // 「;」までに変数の名前があれば、それを項目の名前にする
-        if (include ? last?.name !== name : !last || line > last.end + (kind === 'macro' && last.kind === kind))
+        const reach = (last?.end ?? 0) + (kind === 'macro' && last?.kind === kind);
+        if (include ? last?.name !== name : line > reach)
             items.push({ name, code: line - 1, end, kind: include ? 'header' : kind });
         else if (/variable|typedef/.test(kind) && !scope)
             last.name = name;
@@ -60,8 +54,8 @@ function ownersOf(file) {
 }
 
 function gitDiff(before, after) {
-    const out = run('git', 'make setup で git を入れてください', 'diff', '--no-index', '--histogram',
-        '--no-ext-diff', '--no-color', '-U1000000', '--', before, after);
+    const out = String(run('git', 'git', ['diff', '--no-index', '--histogram', '--no-ext-diff', '--no-color',
+        '-U1000000', '--', before, after], { fine: [0, 1] }));
     return out.slice(out.indexOf('\n@@')).split('\n').filter((line) => /^[ +-]/.test(line));
 }
 

@@ -1,11 +1,7 @@
 // 行の幅を数え、長いコードをページに分ける
 
 // コードの文字の大きさと、1 行の高さ (px)。theme.css の s22, s20, s18 と同じにする
-export const LADDER = [
-    { px: 22, row: 30 },
-    { px: 20, row: 27 },
-    { px: 18, row: 24 },
-];
+export const LADDER = [{ px: 22, row: 30 }, { px: 20, row: 27 }, { px: 18, row: 24 }];
 // 短い端末やコードは、もっと大きくする
 const SHORT = { px: 26, row: 36 };
 // スライドの中の、本文に使える広さ (px)。theme.css の余白と同じにする

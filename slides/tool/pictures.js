@@ -15,22 +15,21 @@
 
     // 同じ <text> の、同じ高さの文字を 1 行にする。枠は、字のある高さと、広い書体での幅
     function linesOf(list) {
-        const lines = new Map();
+        const texts = [...document.querySelectorAll('text')], lines = new Map();
         for (const run of list) {
-            const text = run.element.closest('text');
-            const { bottom } = run.rects[0];
-            const key = [...text.ownerSVGElement.querySelectorAll('text')].indexOf(text) + 1e6 * Math.round(bottom);
+            const key = `${texts.indexOf(run.element.closest('text'))} ${Math.round(run.rects[0].bottom)}`;
             lines.set(key, [...lines.get(key) ?? [], run]);
         }
         return [...lines.values()].map((runs) => {
-            const rects = runs.flatMap((run) => run.rects);
-            const edge = (side, pick) => Math[pick](...rects.map((r) => r[side]));
-            const extra = runs.reduce((sum, run) => sum + extraOf(run), 0);
-            const before = { start: 0, middle: 0.5, end: 1 }[getComputedStyle(runs[0].element).textAnchor];
+            const edge = (side, pick) => Math[pick](...runs.flatMap(({ rects }) => rects.map((r) => r[side])));
+            const extra = runs.reduce((sum, run) => sum + extraOf(run), 0), { element, size } = runs[0];
+            const before = { start: 0, middle: 0.5, end: 1 }[getComputedStyle(element).textAnchor];
             return {
                 text: runs.map((run) => run.text).join(''),
-                left: edge('left', 'min') - extra * before, right: edge('right', 'max') + extra * (1 - before),
-                top: edge('top', 'min') + runs[0].size * 0.08, bottom: edge('bottom', 'max') + runs[0].size * 0.14,
+                left: edge('left', 'min') - extra * before,
+                right: edge('right', 'max') + extra * (1 - before),
+                top: edge('top', 'min') + size * 0.08,
+                bottom: edge('bottom', 'max') + size * 0.14,
             };
         });
     }
@@ -58,10 +57,12 @@
         const lines = linesOf(list.filter(({ element }) => svg.contains(element)));
         lines.forEach((line, index) => {
             const report = (rule, more) => found.push({ rule, text: `${more}: ${line.text}` });
-            if (line.left < frame.left || line.right > frame.right || line.top < frame.top || line.bottom > frame.bottom)
+            if (line.left < frame.left || line.right > frame.right ||
+                line.top < frame.top || line.bottom > frame.bottom)
                 report('outside', 'leaves the view box');
-            const ground = document.elementsFromPoint((line.left + line.right) / 2, (line.top + line.bottom) / 2)
-                .find((element) => svg.contains(element) && element.matches(SHAPES) && getComputedStyle(element).fill !== 'none');
+            const stack = document.elementsFromPoint((line.left + line.right) / 2, (line.top + line.bottom) / 2);
+            const ground = stack.find((element) => shapes.some((shape) => shape.element === element) &&
+                getComputedStyle(element).fill !== 'none');
             if (!ground)
                 report('ground', 'nothing is painted behind it');
             // 地より先に描いた線は、隠れて見えない

@@ -3,28 +3,31 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eachSlide, launch, open } from './browser.mjs';
-import { build, readArgs, start } from './build.mjs';
+import { eachSlide, open, withBrowser } from './browser.mjs';
+import { build } from './build.mjs';
+import { readArgs, start } from './cli.mjs';
 
 async function shoot(browser, html, path) {
     const { page, load } = await open(browser, html);
     await load();
-    return eachSlide(page, (number) => page.screenshot({ path: `${path}-${String(number).padStart(2, '0')}.png` }));
+    return eachSlide(page, (number) =>
+        page.screenshot({ path: `${path}-${String(number).padStart(2, '0')}.png` }));
 }
 
-await start('shots', async (args) => {
+await start(import.meta.url, 'shots', async (args) => {
+    const dir = /^\d\d?$/.test(args.at(-1) ?? '0') ? 'slides/build/shots' : args.pop();
     const options = { ...readArgs(args), draft: true, out: mkdtempSync(join(tmpdir(), 'shots-')) };
-    const dir = options.rest[0] ?? 'slides/build/shots';
-    const browser = await launch();
     try {
         mkdirSync(dir, { recursive: true });
         await build(options);
-        const made = options.decks.filter((name) => existsSync(join(options.out, `${name}.html`)));
-        for (const name of made)
-            console.log(`${await shoot(browser, join(options.out, `${name}.html`), join(dir, name))} slides in ${dir}`);
+        const html = (name) => join(options.out, `${name}.html`);
+        const made = options.decks.filter((name) => existsSync(html(name)));
+        await withBrowser(async (browser) => {
+            for (const name of made)
+                console.log(`${await shoot(browser, html(name), join(dir, name))} slides in ${dir}`);
+        });
         return made.length < options.decks.length ? 1 : 0;
     } finally {
-        await browser.close();
         rmSync(options.out, { recursive: true });
     }
 });

@@ -1,24 +1,19 @@
 // slides/NN.md を読んで、スライドと、その部分 (文章、コメント、コード) に分ける
 import MarkdownIt from 'markdown-it';
 
-const KNOWN = /^(vary|any|near|edit|ablate|new terminals|textlint-(disable|enable)|prettier-ignore)\b/;
-const DIRECTIVE = /^_?(class|color|backgroundColor|backgroundImage|paginate|header|footer|style)\s*:/;
+// コメントが、何のためのものか。どれでもなければ、話すこと
+const KINDS = {
+    diff: /^diff:/,
+    explain: /^explain:/,
+    page: /^page$/,
+    hidden: /^(vary|any|near|edit|ablate|new terminals|textlint-(disable|enable)|prettier-ignore)\b/,
+    directive: /^_?(class|color|backgroundColor|backgroundImage|paginate|header|footer|style)\s*:/,
+};
 const MINUTES = /^(\d+(?:\.\d+)?)\s*分/;
 // 「---」は、すぐ上に文章があっても見出しの線でなく、スライドの区切り
 const markdown = new MarkdownIt({ html: true }).disable('lheading');
 
-// コメントが、何のためのものか
-function kindOf(text) {
-    if (/^diff:/.test(text))
-        return 'diff';
-    if (/^explain:/.test(text))
-        return 'explain';
-    if (text === 'page')
-        return 'page';
-    if (KNOWN.test(text))
-        return 'hidden';
-    return DIRECTIVE.test(text) ? 'directive' : 'note';
-}
+const kindOf = (text) => Object.keys(KINDS).find((kind) => KINDS[kind].test(text)) ?? 'note';
 
 // ファイルを、文章の行、コメント、コード、スライドの区切りの列にする
 export function partsOf(source) {
@@ -51,12 +46,13 @@ export function partsOf(source) {
         const [from, to] = (map ?? []).map((line) => starts[line]);
         if (type === 'hr')
             add(from, to, { type: 'break' });
-        if (type === 'fence')
-            add(from, to, source.slice(from, to).trimEnd().endsWith(`\n${markup}`)
-                ? { type, info: info.trim(), lines: content.split('\n').slice(0, -1) } : { type: 'unclosed' });
-        const comments = type === 'html_block' ? content.match(/<!--[^]*?(-->|$)/g)
-            : children?.filter((child) => child.type === 'html_inline' && child.content.startsWith('<!--')).map((child) => child.content);
-        comments?.forEach((comment) => addComment(comment, from));
+        if (type === 'fence' && source.slice(from, to).trimEnd().endsWith(`\n${markup}`))
+            add(from, to, { type, info: info.trim(), lines: content.split('\n').slice(0, -1) });
+        else if (type === 'fence')
+            add(from, to, { type: 'unclosed' });
+        const html = type === 'html_block' ? content
+            : children?.map((child) => (child.type === 'html_inline' ? child.content : '')).join('') ?? '';
+        html.match(/<!--[^]*?(-->|$)/g)?.forEach((comment) => addComment(comment, from));
     }
     add(source.length, source.length);
     return parts;

@@ -9,8 +9,7 @@ import { after, before, test } from 'node:test';
 import { allPictures, checkPictures } from '../check-pictures.mjs';
 
 const GOOD = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1160 520" ` +
-    `font-family="'Noto Sans CJK JP', 'Noto Sans JP', 'Hiragino Sans', ` +
-    `'Yu Gothic', sans-serif" font-size="20">
+    `font-family="'Noto Sans CJK JP', 'Noto Sans JP', 'Hiragino Sans', 'Yu Gothic', sans-serif" font-size="20">
   <title>見本</title>
   <rect width="1160" height="520" fill="#ffffff"/>
   <rect x="20" y="20" width="300" height="60" fill="#e8f0fe" stroke="#1a56b0"/>
@@ -20,21 +19,17 @@ const GOOD = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1160 520" ` +
 `;
 
 const add = (element) => GOOD.replace('</svg>', `${element}\n</svg>`);
-const addText = (attributes, content = '文字') =>
-    add(`<text ${attributes}>${content}</text>`);
+const addText = (attributes, content = '文字') => add(`<text ${attributes}>${content}</text>`);
 
 // [規則, 壊した図]。規則は、出るはずの行の最初の語
 const BAD = {
     'no viewBox': ['size', GOOD.replace('viewBox', 'data-box')],
-    'a width on the root':
-        ['size', GOOD.replace('viewBox', 'width="1160" viewBox')],
+    'a width on the root': ['size', GOOD.replace('viewBox', 'width="1160" viewBox')],
     'no title': ['title', GOOD.replace(/<title>.*\n/, '')],
     'an empty title': ['title', GOOD.replace('見本', '')],
     'another font family': ['font', GOOD.replace("'Noto Sans JP'", 'serif')],
-    'a font of its own':
-        ['font', addText('x="40" y="300" font-family="Noto Serif CJK JP"')],
-    'a glyph that the fonts lack':
-        ['character', addText('x="40" y="300"', '\u{1F980}')],
+    'a font of its own': ['font', addText('x="40" y="300" font-family="Noto Serif CJK JP"')],
+    'a glyph that the fonts lack': ['character', addText('x="40" y="300"', '\u{1F980}')],
     'full-width digits': ['character', addText('x="40" y="300"', '１０')],
     'a script': ['element', add('<script>1</script>')],
     'a style element': ['element', add('<style>rect { fill: red }</style>')],
@@ -44,29 +39,21 @@ const BAD = {
     'a style attribute': ['attribute', add('<g style="fill: red"/>')],
     'a class': ['attribute', add('<g class="wrong"/>')],
     'opacity': ['attribute', add('<g opacity="0.5"/>')],
-    'an external reference':
-        ['reference', add('<g fill="url(http://127.0.0.1/a#b)"/>')],
+    'an external reference': ['reference', add('<g fill="url(http://127.0.0.1/a#b)"/>')],
     'a reference to nothing': ['reference', add('<g fill="url(#none)"/>')],
-    'a reference to an id that occurs twice':
-        ['reference', add('<g id="a"/><g id="a" fill="url(#a)"/>')],
+    'a reference to an id that is there twice': ['reference', add('<g id="a"/><g id="a" fill="url(#a)"/>')],
     'text of 15 px': ['small', addText('x="40" y="300" font-size="15"')],
-    'a view box so large that text shrinks':
-        ['small', GOOD.replace('0 0 1160 520', '0 0 1600 520')],
+    'a view box so large that text shrinks': ['small', GOOD.replace('0 0 1160 520', '0 0 1600 520')],
     'text that leaves the view box': ['outside', addText('x="1130" y="300"')],
-    'text that leaves its box':
-        ['edge', GOOD.replace('sample', 'sample sample sample')],
-    'text that fits only in a narrow font':
-        ['edge', GOOD.replace('枠の中の文字 sample', 'wwwwwwwwwwwwwwwwwww')],
+    'text that leaves its box': ['edge', GOOD.replace('sample', 'sample sample sample')],
+    'text that fits only in a narrow font': ['edge', GOOD.replace('枠の中の文字 sample', 'wwwwwwwwwwwwwwwwwww')],
     'text on a line': ['edge', addText('x="40" y="205"')],
     'text on text': ['overlap', addText('x="40" y="60"')],
-    'two lines too close': ['overlap', addText('x="40" y="300"',
-        '上<tspan x="40" dy="15">下</tspan>')],
+    'two lines too close': ['overlap', addText('x="40" y="300"', '上<tspan x="40" dy="15">下</tspan>')],
     'pale text': ['contrast', addText('x="40" y="300" fill="#888888"')],
-    'text hidden by a box that is drawn later':
-        ['cover', add('<rect width="320" height="80" fill="#fff"/>')],
-    'text on nothing':
-        ['ground', GOOD.replace(/<rect width.*\n/, '')
-            .replace('<rect x="20"', '<rect x="620"')],
+    'text hidden by a box that is drawn later': ['cover', add('<rect width="320" height="80" fill="#fff"/>')],
+    'text on nothing': ['ground', GOOD
+        .replace(/<rect width.*\n/, '').replace('<rect x="20"', '<rect x="620"')],
     'no text at all': ['text', GOOD.replace(/<text.*\n/, '')],
 };
 

@@ -1,0 +1,46 @@
+// どの道具も使うもの: コマンドラインの語、失敗の知らせ方、ほかのコマンド
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+export const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+// デッキの番号と --source DIR, --steps DIR, --out DIR。知らない語は断る
+export function readArgs(args, more = {}) {
+    const path = (start) => ({ type: 'string', default: join(HERE, start) });
+    const options = { source: path('..'), steps: path('../../steps'), out: { type: 'string' }, ...more };
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: false });
+    const all = readdirSync(values.source).filter((file) => /^\d\d\.md$/.test(file)).sort();
+    if (all.length === 0)
+        throw new Error('no decks\n  ヒント: slides/05.md のような名前で作ってください');
+    const decks = positionals.filter((word) => /^\d\d?$/.test(word));
+    const known = [...decks, ...Object.keys(options)];
+    const rest = [...positionals, ...Object.keys(values)].find((word) => !known.includes(word));
+    if (rest)
+        throw new Error(`unknown argument: ${rest}\n  ヒント: 00 から 09 を指定します: make slides DOC=05`);
+    return { ...values, out: resolve(values.out ?? join(values.source, 'build')),
+        decks: (decks.length ? decks : all).map((word) => word.slice(0, 2).padStart(2, '0')) };
+}
+
+// url のファイルがコマンドとして動かされたのなら、main を動かして、終了ステータスを決める
+export async function start(url, name, main) {
+    if (!process.argv[1] || resolve(process.argv[1]) !== fileURLToPath(url))
+        return;
+    try {
+        process.exitCode = await main(process.argv.slice(2));
+    } catch (error) {
+        console.error(`${name}: ${error.message}`);
+        process.exitCode = 2;
+    }
+}
+
+// コマンドを動かして、標準出力を返す。なければ、どのパッケージのものかを言う
+export function run(packageName, command, args, { input, fine = [0] } = {}) {
+    const { status, stdout, stderr, error } = spawnSync(command, args, { input, maxBuffer: 2 ** 26 });
+    if (error || !fine.includes(status))
+        throw new Error(`${command}: ${error?.message ?? String(stderr).trim()}\n` +
+            `  ヒント: make setup-docs で ${packageName} を入れてください`);
+    return stdout;
+}
