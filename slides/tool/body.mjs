@@ -15,8 +15,6 @@ function lineHeight(line, pixels) {
         return 0;
     if (/^#{1,2} /.test(line))
         return textHeight(line.slice(3), 36, 48, AREA.width) + 24;
-    if (/^#{3,} /.test(line))
-        return textHeight(line.slice(4), 28, 40, pixels) + 12;
     if (/^\|[\s:|-]+\|$/.test(line))
         return 0;
     if (line.startsWith('|'))
