@@ -85,9 +85,9 @@ describe('diff', () => {
         const file = join(work, 'items.c');
         writeFileSync(file, '/* { */\n\n#define _GNU_SOURCE\n#include "a.h"\n\n#include <b.h>\n\n#define A \\\n    1\n' +
             '#define B 2\n\n/* a */\nint a(void)\n{\n    return \'{\' + "}"[0]; /* } */\n}\n\nstruct s {\n    int i;\n};\n\n' +
-            'static struct {\n    int i;\n} table[] = {\n    {1},\n};\n\nint a(void);\n');
+            'static struct {\n    int i;\n} table[] = {\n    {1},\n};\n\nint a(void);\n_Static_assert(1, "");\n');
         assert.deepEqual(itemsOf(file).map(({ name, start, end }) => [name, start, end]), [['header', 0, 1],
-            ['#include', 1, 6], ['#define A', 6, 10], ['a', 10, 16], ['s', 16, 20], ['table', 20, 26], ['a#2', 26, 28]]);
+            ['#include', 1, 6], ['#define A', 6, 10], ['a', 10, 16], ['s', 16, 20], ['table', 20, 26], ['a#2', 26, 29]]);
     });
 
     test('the hash changes with a changed line, not with a moved one', () => {
