@@ -4,7 +4,7 @@
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
 #   setup.sh docs   スライドと手引きを作り、確かめるものも
 #   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
-#   setup.sh list   入れずに、名前だけを表示する
+#   setup.sh list [run-docs]  入れずに、名前だけを表示する
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
 set -eu
@@ -36,8 +36,9 @@ mmdebstrap                      # Debian の rootfs
 debian-archive-keyring          # Ubuntu で Debian の署名を調べる
 tmux                            # 端末を使うテスト
 qemu-system-x86 qemu-system-arm # 仮想マシン (x86-64, arm64)
-e2fsprogs cpio xz-utils zstd    # 仮想マシンの像を作る
-openssh-client                  # 仮想マシンに入る
+xz-utils zstd                   # 圧縮した tar から作る rootfs のテスト
+debvm qemu-user-static arch-test # 仮想マシンのイメージを作る (x86-64, arm64)
+openssh-client python3-pexpect  # 仮想マシンに入る
 '
 # x86-64 でだけ使うもの
 dev_amd64='
@@ -99,7 +100,8 @@ docs)
     wanted=$(names "$base $run_docs $docs")
     ;;
 list)
-    names "$base"
+    [ "${2-}" = run-docs ] || run_docs=
+    names "$base $run_docs"
     exit
     ;;
 *) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev|docs|run-docs|list]' ;;
