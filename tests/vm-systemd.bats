@@ -152,7 +152,8 @@ sleepers_are_gone() {
     local file
     while read -r file; do
         ! grep -qw cpu "$file" || echo -cpu >"$file"
-    done < <(find "$TOP_CGROUP" -depth -name cgroup.subtree_control)
+    done < <(find "$TOP_CGROUP" -name cgroup.subtree_control -printf '%d %p\n' |
+        sort -rn | cut -d ' ' -f 2) # 深いほうから。上は、下が手放すまで外せない
     run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
     run -0 "$BIN" run true
     grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"

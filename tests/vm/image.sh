@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# image.sh SUITE ARCH KIND: 仮想マシンのイメージを debvm-create(1) で作り、その場所を表示
-# する。中身を決めるものが同じなら、前に作ったものを使う。
+# image.sh SUITE ARCH KIND: 仮想マシンのイメージを debvm-create(1) で作り、
+# その場所を表示する。中身を決めるものが同じなら、前に作ったものを使う。
 #   bare   出荷したばかりの Debian。教材の使うパッケージは、取り寄せてあるだけ
 #   ready  教材の使うパッケージが入っている
 #
-# build/vm/SUITE-ARCH-KIND-HASH/ には、root.ext4 と、ブートローダーを通さずに起動するた
-# めの boot/、この仮想マシンだけの鍵 id がある。root でも一般ユーザーでも作れる。
+# build/vm/SUITE-ARCH-KIND-HASH/ には、root.ext4 と、この仮想マシンだけの鍵 id、
+# ブートローダーを通さずに起動するための boot/ がある。root でも一般ユーザーでも作れる。
 set -euo pipefail
 
 suite=$1 arch=$2 kind=$3
@@ -25,8 +25,8 @@ packages=$(sh "$top/shared/scripts/setup.sh" list run-docs)
 options=(
     --include=sudo,git,ca-certificates,libpam-systemd,dbus
     --architectures="$arch" --skip=cleanup/apt
-    # 捨てるディスクなので、fsync は要らない。説明の小さなファイルを何千も書くと、
-    # ソフトウェアで動く CPU では、それだけで長くかかる
+    # 捨てるディスクなので、fsync は要らない。説明の小さなファイルを何千も書くのは、
+    # ソフトウェアで動く CPU には重い
     --dpkgopt=force-unsafe-io
     --dpkgopt='path-exclude=/usr/share/man/*'
     --dpkgopt='path-exclude=/usr/share/doc/*'
@@ -55,14 +55,14 @@ for option in "${apt[@]}"; do
 done
 
 hash=$({
-    cat "${BASH_SOURCE[0]}"
+    grep -v "^ *#" "${BASH_SOURCE[0]}" # コメントは、中身を決めない
     printf '%s\n' "$@" "${options[@]}" "${VM_MIRROR-}"
 } | sha256sum | cut -c 1-16)
 image=$build/$suite-$arch-$kind-$hash
 mkdir -p "$build"
 
 # 同時に始まったら、後の人は、先の人の作ったものを使う
-exec 9>"$build/lock"
+exec 9>"$build/$suite-$arch-$kind.lock"
 flock 9
 if [[ -d $image ]]; then
     touch "$image"
@@ -82,8 +82,8 @@ create=(setsid --wait debvm-create -h debian -k "$new/id.pub" -r "$suite" -z 8G 
 if [[ $arch == "$(dpkg --print-architecture)" ]] || arch-test "$arch" >/dev/null; then
     "${create[@]}"
 else
-    # ほかの CPU のプログラムを動かす用意のないカーネル (コンテナの中など) には、自分
-    # のユーザー名前空間の中だけで教える。ホストは変わらない。Linux 6.7 から
+    # ほかの CPU のプログラムの動かし方を知らないカーネル (コンテナの中など) には、
+    # 自分のユーザー名前空間の中だけで教える。ホストは変わらない。Linux 6.7 から
     # shellcheck disable=SC2016 # 展開するのは、中の bash
     unshare --user --mount --pid --fork --kill-child bash -c '
         until [[ $(id -u) == 0 ]]; do sleep 0.1; done
@@ -98,8 +98,8 @@ else
         echo '0 0 65536' >"/proc/$outside/$map"
     done
     wait "$outside"
-fi >"$build/create.log" 2>&1 9>&- </dev/null || {
-    tail -n 30 "$build/create.log" >&2
+fi >"$new/create.log" 2>&1 9>&- </dev/null || {
+    tail -n 30 "$new/create.log" >&2
     fail 'debvm-create failed' \
         "make setup-dev とネットワークを確かめます。一般ユーザーには /etc/subuid も要ります"
 }

@@ -4,8 +4,8 @@
   vm.py shell  練習用のシェル。標準入力が端末でなければ、そこから読んだコマンドを動かす
   vm.py test   まっさらな Debian で、README の 2 つのコマンドを打つ
 
-中の ~/repo には、この教材のコピーが入る (コミット前の変更も)。共有にしないのは、壊して
-よい場所にするため。中で変えたものは、終わるとすべて消える。
+中の ~/repo には、この教材のコピーが入る (コミット前の変更も)。共有にしないのは、
+壊してよい場所にするため。中で変えたものは、終わるとすべて消える。
 
 環境変数:
   SUITE=trixie|bookworm  ARCH=amd64|arm64  VM_ACCEL=tcg|kvm  VM_CPUS  VM_MEMORY
@@ -32,8 +32,8 @@ ARCH = os.environ.get('ARCH', 'amd64')
 TIMEOUT = int(os.environ.get('VM_TIMEOUT', 5400))
 STARTED = time.monotonic()
 
-# ソフトウェアで動く CPU (TCG) は、機能の多いものほど遅い。番地がいつも同じなら、翻訳し
-# たコードを使い回せる。この 2 つで fork と exec が 28 ms から 6 ms になった
+# ソフトウェアで動く CPU (TCG) は、機能の多いものほど遅い。番地がいつも同じなら、
+# 翻訳したコードを使い回せる。この 2 つで fork と exec が 28 ms から 6 ms になった
 MACHINES = {
     'amd64': ['qemu-system-x86_64', '-machine', 'q35', '-cpu', 'Nehalem'],
     'arm64': ['qemu-system-aarch64', '-machine', 'virt', '-cpu', 'cortex-a57'],
@@ -255,9 +255,9 @@ def run_suite(vm, report, command):
     # 呼んだ人が決めた厳しさは、中でも同じにする
     names = [name for name in ('CI', 'REQUIRE_ALL', 'V') if os.environ.get(name)]
     settings = shlex.join(['VM=1'] + [f'{name}={os.environ[name]}' for name in names])
+    script = f'cd repo && export {settings} && exec bash -lc {shlex.quote(command)}'
     child = subprocess.Popen(
-        ['timeout', '--foreground', str(left()),
-         *vm.ssh_command('vm', f'cd repo && export {settings} && exec bash -lc {shlex.quote(command)}')],
+        ['timeout', '--foreground', str(left()), *vm.ssh_command('vm', script)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     failed = 0
     with open(vm.log('suite'), 'ab') as log:
