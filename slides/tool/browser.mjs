@@ -1,7 +1,6 @@
 // Debian の chromium を、よそに何も聞きに行かないようにして使う
 import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
-import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -13,6 +12,8 @@ export async function withBrowser(work) {
     if (!stdout)
         throw new Error(`${wanted} not found\n` +
             '  ヒント: make setup-docs で入れるか、CHROMIUM=パス を指定してください');
+    // 読み込みに時間がかかるので、要るまで読まない
+    const { chromium } = await import('playwright-core');
     const browser = await chromium.launch({ executablePath: stdout.trim(), args: FLAGS });
     try {
         return await work(browser);

@@ -44,6 +44,8 @@ function formOf(file) {
 export async function checkPictures(files) {
     const results = files.map((file) => ({ file, found: formOf(file) }));
     const good = results.filter(({ found }) => found.length === 0);
+    if (good.length === 0)
+        return results;
     const dir = mkdtempSync(join(tmpdir(), 'pictures-'));
     const [md, html] = ['md', 'html'].map((kind) => join(dir, `pictures.${kind}`));
     try {

@@ -81,6 +81,9 @@ Object.entries(BAD).forEach(([what, [rule]], at) =>
     test(`${what}: ${rule}`, () =>
         assert.ok(found[at + 1].some((one) => one.rule === rule), JSON.stringify(found[at + 1]))));
 
+test('a picture that cannot be measured is refused alone, too', async () =>
+    assert.equal((await checkPictures([join(dir, '1.svg')]))[0].found[0].rule, 'size'));
+
 test('all pictures of the slides are looked at', () => {
     const names = allPictures().map((file) => basename(file));
     assert.ok(names.includes('container.svg'));
