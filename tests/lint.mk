@@ -68,4 +68,4 @@ lint-links:
 # README の図は、HTML より厳しく、XML として読まれる
 lint-pictures:
 	$(call need,xmllint,make setup-docs)
-	@xmllint --noout $(filter %.svg,$(DOCS))
+	@$(if $(filter %.svg,$(DOCS)),xmllint --noout $(filter %.svg,$(DOCS)))
