@@ -43,8 +43,7 @@ make_sysfs() {
     mount --move /mnt /sys/fs/cgroup
 }
 
-# ip(8) は、/run/netns にある名前をすべて開こうとする。使えない名前が 1 つでも残って
-# いると、ip link が失敗する
+# ip(8) は、/run/netns にある名前をすべて開こうとし、使えない名前があればエラーを書く
 make_names() {
     mkdir -p /run/netns
     mount -t tmpfs tmpfs /run/netns
