@@ -77,7 +77,7 @@ trap 'exit 1' HUP INT TERM
 chmod 755 "$new"
 ssh-keygen -q -t ed25519 -N '' -C vm -f "$new/id"
 # setsid: mmdebstrap は、失敗すると自分のプロセスグループに HUP を送る
-create=(setsid --wait debvm-create -h debian -k "$new/id.pub" -r "$suite" -z 8G -o "$new/root.ext4" --
+create=(setsid --wait debvm-create -h debian -s autologin -k "$new/id.pub" -r "$suite" -z 8G -o "$new/root.ext4" --
     "${options[@]}" --customize-hook="copy-out /boot $new" ${VM_MIRROR:+"$VM_MIRROR"})
 if [[ $arch == "$(dpkg --print-architecture)" ]] || arch-test "$arch" >/dev/null; then
     "${create[@]}"
