@@ -35,10 +35,12 @@ enter_cgroups() {
 }
 
 # /sys/class/net は、マウントしたときのネットワーク名前空間のものを見せる。隠すだけで
-# は、古いほうが /proc/self/mounts に残るので、作り直す
+# は、古いほうが /proc/self/mounts に残るので、作り直す。ほかの仕事が chroot などに置いた
+# proc と sysfs も外す。どこも隠れていないものが 1 つでも見えると、隠した /proc や /sys の
+# 下でも、名前空間の中で新しくマウントできてしまう
 make_sysfs() {
     mount --move /sys/fs/cgroup /mnt
-    umount --lazy /sys
+    findmnt -rno TARGET -t proc,sysfs | grep -vx /proc | xargs -d '\n' umount --lazy
     mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
     mount --move /mnt /sys/fs/cgroup
 }
