@@ -215,7 +215,8 @@ class Terminal:
 
 def only_own_processes(listing):
     """ps に、シェルと ps のほかは 1 つもないこと。"""
-    head, *rows = [line.split() for line in listing.splitlines()]
+    lines = [line.split() for line in listing.splitlines() if line.strip()]
+    head, rows = lines[0] if lines else [], lines[1:]
     column = head.index('PID') if 'PID' in head else 0
     return any(row[column] == '1' for row in rows) and all(
         re.fullmatch(r'(.*/)?-?(sh|dash|bash|ash|busybox|ps)', row[-1]) for row in rows)
