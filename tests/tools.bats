@@ -213,6 +213,17 @@ make_conflict() {
     git diff | diff ../before -
 }
 
+@test "carry: a changed line that the step before has too is named, for it is carried only forward" {
+    change new
+    run -0 carry 03
+    [[ $output == *"$(main_of 02) has this line too"*'puts("first line");'*'  ヒント: '*'STEP=02'* ]]
+    commit
+    # このステップが足した行なら、言うことはない
+    sed -i 's,CLONE_NEWD,CLONE_NEWX,' "$(main_of 03)"
+    run -0 carry 03
+    [[ $output != *'has this line too'* ]]
+}
+
 @test "carry: after a conflict was resolved, it goes on with the next step" {
     make_conflict
     run -1 carry 03

@@ -138,6 +138,18 @@ if [[ -s $work/refused ]]; then
         "上の行を直して、もう一度 make carry STEP=$step"
 fi
 
+# 変えた行が前のステップにもあれば、ふつうはそこから直す。渡すのは後へだけなので、
+# そうしないと、前のステップとの差分に、その行も現れる
+if before=$(compgen -G "steps/0$((10#$step - 1))-*/main.c"); then
+    git diff -U0 --no-ext-diff --no-color HEAD -- "${mains[0]}" |
+        sed -n 's/^-\(.*[^ {}();].*\)/\1/p' >"$work/gone"
+    if grep -xF -f "$work/gone" "$before" >"$work/earlier"; then
+        echo "carry: $before has this line too:"
+        cat "$work/earlier"
+        echo "  ヒント: そこも同じに直すなら、直して make carry STEP=${before:6:2}"
+    fi
+fi
+
 changed=0
 before=
 for main in "${mains[@]}"; do
