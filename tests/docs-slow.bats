@@ -228,8 +228,8 @@ ablate() {
     [[ $output == *'the deleted lines stand 2 times in the file, not once'* ]]
 }
 
-@test "--update writes what was really shown, and keeps the varying values" {
-    run -1 docs --update <<'END'
+@test "--update writes what was really shown, and keeps what was right as it stood" {
+    run -0 docs --update <<'END'
 <!-- vary: 4711 -->
 ```console
 $ echo $$
@@ -238,7 +238,41 @@ $ echo "$$ has 42 files"
 wrong
 ```
 END
+    [[ $output == *'updated'*'make test-docs'* ]]
     run -0 sed -n '6p' "$GUIDE"
     [ "$output" = '4711 has 42 files' ]
     run -0 "$REPO/tests/docs/run-docs.py" 04
+    # 合う行は「…」も語も元のまま。合わない行の語も、ほかの行から分かれば元に戻る
+    run -0 docs --update <<'END'
+<!-- vary: 4720 -->
+```console
+$ printf '%s\n' start "$$ new" "$$ a long line" '  2 columns' more end
+start
+4720 old
+4720 a …
+2 columns
+…
+```
+END
+    run -0 sed -n '4,8p' "$GUIDE"
+    [ "$output" = $'start\n4720 new\n4720 a …\n2 columns\n…' ]
+}
+
+@test "--update fails where there is more amiss than the output" {
+    run -1 docs --update <<'END'
+```console running
+$ true
+```
+END
+    [[ $output == *'FAILED'* ]]
+}
+
+@test "a differing output comes with the command that writes it anew" {
+    run -1 docs <<'END'
+```console
+$ echo right
+wrong
+```
+END
+    [[ ${lines[-1]} == '  ヒント: '*'make docs-update'* ]]
 }

@@ -97,6 +97,21 @@ class Matcher:
             line = re.sub(whole_word(value), token.replace('\\', r'\\'), line)
         return line
 
+    def updated(self, expected, actual):
+        """文書に書くべき行。合う行は文書のまま。ほかの行も、分かっている値は語に戻す。"""
+        rows, rest = [], [(line, line.strip() == ANYTHING) for line in expected]
+        for line in actual:
+            at = next((at for at, (wanted, anything) in enumerate(rest)
+                       if not anything and self.match([wanted], [line])), None)
+            if at is not None:
+                # 飛ばした「…」は残す。飛ばしたほかの行は、もう出ない
+                rows += [row for row in rest[:at] if row[1]] + [(rest[at][0], True)]
+                del rest[:at + 1]
+            elif not rest or not rest[0][1]:
+                rows.append((line, False))
+        rows += [row for row in rest if row[1]]
+        return [line if right else self.written(line) for line, right in rows]
+
 
 def plain(text):
     """変わらない部分。空白の数は、桁がずれるので見ない。"""

@@ -79,7 +79,8 @@ def run_in_host(unit):
     left = remove_cgroups(name)
     if done.returncode != 0:
         return {'failures': [f'the host failed ({done.returncode}): {done.stdout}{done.stderr}'],
-                'blocks': 0, 'commands': 0, 'skips': [], 'updates': [], 'broken': True}
+                'blocks': 0, 'commands': 0, 'skips': [], 'differs': 0, 'updates': [],
+                'broken': True}
     result = json.loads(done.stdout.splitlines()[-1])
     result['failures'] += left if unit['ablation'] is None else []
     return {**result, 'broken': False}
@@ -104,7 +105,7 @@ def update(path, changes):
 
 def report(unit, result):
     """表の 1 行。ablation なら、ステップ、消した行、症状。"""
-    word = 'FAILED' if result['failures'] else 'ok'
+    word = 'FAILED' if result['failed'] else 'updated' if result['failures'] else 'ok'
     if unit['ablation'] is None:
         print(f'{unit["path"]:36} {result["blocks"]:3} blocks {result["commands"]:4} commands'
               f' {len(result["skips"]):2} skipped  {word:6} {result["seconds"]:6.1f} s')
@@ -129,24 +130,33 @@ def run_all(options):
                    'limit': LIMIT, 'patience': options.patience} for index in indexes]
     # 待つ時間が長いので、CPU より多く並べる。cgroup v2 は分けられないので、1 つずつ
     workers = 2 * os.cpu_count() if run.cgroup_version() == '1' else 1
-    total = collections.Counter()
+    total, differs = collections.Counter(), set()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         # 長い文書から始めると、最後に 1 つだけを待つことが少ない
         futures = {id(unit): pool.submit(run_unit, unit) for unit in
                    sorted(units, key=lambda unit: os.path.getsize(unit['path']), reverse=True)}
         for unit in units:
             result = futures[id(unit)].result()
-            report(unit, result)
-            if options.update:
+            failed = len(result['failures'])
+            if options.update:          # 書き直した出力は、もう失敗ではない
+                failed -= result['differs']
                 update(unit['path'], result['updates'])
-            failed, skipped = len(result['failures']), len(result['skips'])
-            total.update(passed=max(0, result['blocks'] - failed), failed=failed, skipped=skipped)
+            report(unit, {**result, 'failed': failed})
+            if result['differs']:
+                differs.add(unit['step'] if '/' in unit['path'] else 'README')
+            total.update(passed=max(0, result['blocks'] - failed), failed=failed,
+                         skipped=len(result['skips']))
     for path in paths if options.ablations else []:
         count = sum(unit['path'] == path for unit in units)
         if path.startswith('steps/') and count < 3:
             print(f'{path}: {count} ablations, at least 3 are needed')
             total['failed'] += 1
     print(f'{total["passed"]} passed, {total["failed"]} failed, {total["skipped"]} skipped')
+    doc = f'DOC="{" ".join(sorted(differs))}"'
+    if differs and options.update:
+        print(f'  ヒント: git diff で読み、make test-docs {doc} で確かめます')
+    elif differs and not options.ablations:
+        print(f'  ヒント: 出たもののほうが正しければ、make docs-update {doc}')
     return total['failed'] > 0
 
 

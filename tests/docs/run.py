@@ -39,7 +39,7 @@ class Runner:
         self.unit = unit
         self.terminals = {}
         self.result = {'blocks': 0, 'commands': 0, 'slowest': 0,
-                       'skips': [], 'failures': [], 'updates': []}
+                       'skips': [], 'failures': [], 'differs': 0, 'updates': []}
 
     def run(self, events):
         with contextlib.suppress(Stop):
@@ -82,8 +82,9 @@ class Runner:
         actual = screen.take()
         head = [item.prompt + item.text] if item.text else []
         if not self.matcher.match(item.expected, actual):
+            self.result['differs'] += 1
             self.fail(where, 'the output differs', item.expected, actual)
-            return head + [self.matcher.written(line) for line in actual]
+            return head + self.matcher.updated(item.expected, actual)
         if runs_on and screen.prompt:
             self.fail(where, 'it does not run on')
         return head + item.expected
