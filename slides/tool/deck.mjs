@@ -119,7 +119,9 @@ function matchItems(diff, explanations, slide, context) {
         context.report(slide.line, `no explanation for ${item.name}`,
             '次の形を、差分のスライドの終わりに貼って、書いてください',
             `\n<!-- explain: ${item.name} ${hashOf([item])} -->\n${STUB}`);
-        matched.push({ items: [item], explanation: { line: slide.line, pages: [[]] } });
+        // 貼る形に「2 分」がある。時間がないことまでは言わない
+        const pages = [[{ type: 'note', text: '0 分' }]];
+        matched.push({ items: [item], explanation: { line: slide.line, pages } });
     }
     return matched;
 }

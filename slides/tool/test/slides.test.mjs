@@ -251,7 +251,8 @@ describe('deck', () => {
         });
 
     test('the stub that is printed can be pasted, but not left as it is', () => {
-        const cut = without('mount_proc'), [{ extra }] = expandText(cut).errors;
+        const cut = without('mount_proc'), [{ extra }, ...more] = expandText(cut).errors;
+        assert.deepEqual(more, []);
         assert.deepEqual(messages(expandText(cut + extra)), ['empty explanation: mount_proc']);
         assert.deepEqual(messages(expandText(cut + extra.replace(/ここに.*/, '新しい /proc を重ねます。'))), []);
     });
