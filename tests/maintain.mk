@@ -19,7 +19,7 @@ lint-%:
 # --- 壊して試す ----------------------------------------------------------------
 test-negative: all ## どのテストも、1 つ前のステップでは失敗することを確かめる
 	@$(SUDO) $(SCRIPTS)/test.sh --negative
-test-suites: all ## 選んだスイートだけ (SUITES="09 cgroup-versions")
+test-suites: all solutions ## 選んだスイートだけ (SUITES="09 cgroup-versions")
 	@$(SUDO) $(SCRIPTS)/test.sh $(SUITES)
 test-rootfs: all ## rootfs の、時間のかかる作り方のテスト (debian, image)
 	@$(SUDO) $(SCRIPTS)/test.sh rootfs-slow
