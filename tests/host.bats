@@ -75,7 +75,8 @@ on_busy_machine() {
 @test "its signals are at default, also when the caller ignores them" {
     run -0 bash -c 'trap "" HUP INT QUIT PIPE; "$0" grep SigIgn /proc/self/status' "$HOST"
     echo "$output"
-    [[ $output =~ :[[:space:]]0{16}$ ]]
+    # 32 と 33 は glibc のもので、戻せない。make (posix_spawn) から動かすと、いつも無視
+    ((("0x${output##*:?}" & ~0x180000000) == 0))
 }
 
 # --- make check ----------------------------------------------------------------
