@@ -7,10 +7,9 @@
 load helpers
 
 setup_file() {
-    # systemd のユーザー。VM に 1 人しかいない
+    # ログインしているユーザー。スイートの attendee と同じ名前かもしれないので、番号で呼ぶ
     USER_ID=$(stat -c %u /run/user/[1-9]* | head -n 1)
-    USER_NAME=$(id -nu "$USER_ID")
-    export USER_ID USER_NAME
+    export USER_ID
     # サービスには、このスイートのマウントは見えない
     cp -a "$(dirname "$BIN")" /var/lib/bats-workshop
 }
@@ -32,7 +31,7 @@ needs_v2() {
 }
 
 as_login_user() {
-    setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --init-groups \
+    setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups \
         env -i PATH="$PATH" XDG_RUNTIME_DIR="/run/user/$USER_ID" "$@"
 }
 
