@@ -585,6 +585,42 @@ END
     assert_error 'bats 1.2.1 is too old'
 }
 
+# --- CI ----------------------------------------------------------------------
+
+# 2 つを並べる小さな CI。失敗するほうのコマンドを渡す: ci COMMAND...
+ci() {
+    mkdir -p .ci
+    cp "$TOP/.ci/phases.bash" .ci
+    cat >.ci/small <<'END'
+set -euo pipefail
+. .ci/phases.bash
+left() { phase one true && phase two "$@" && phase three true; }
+right() { phase long sh -c 'echo $$ >../long && exec sleep 100'; }
+arguments=("$@")
+short() { left "${arguments[@]}"; }
+[[ $1 == true ]] || side_by_side short right
+phase suite echo '3 passed, 0 failed, 0 skipped'
+print_table
+END
+    bash .ci/small "$@"
+}
+
+@test "ci: a phase that fails shows its last 50 lines and stops the others; every log is kept" {
+    run -1 ci sh -c 'until [ -s ../long ]; do :; done; seq 100; exit 7'
+    [[ $output == *$'\n    51\n'* && $output != *$'\n    50\n'* ]]
+    [[ $output == *'== two: FAILED (status 7) after '*', see build/ci/small/two.log'* ]]
+    [[ $output != *'== three'* && $output != *'== suite'* ]]
+    retry 5 is_gone "$(cat ../long)"
+    [ "$(wc -l <build/ci/small/two.log)" = 100 ]
+    [ -e build/ci/small/one.log ]
+}
+
+@test "ci: the table tells each phase's seconds, its summary line and the total" {
+    run -0 ci true
+    [[ ${lines[-2]} =~ ^suite\ +[0-9]+\ +ok\ 3\ passed,\ 0\ failed,\ 0\ skipped ]]
+    [[ ${lines[-1]} =~ ^total\ +[0-9]+ ]]
+}
+
 # bats を直に動かすと、attendee を作る準備が、動かした人のマシンの /etc を覆ってしまう
 @test "a suite refuses to prepare its user outside namespaces of its own" {
     requires root
