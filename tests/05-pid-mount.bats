@@ -38,7 +38,8 @@ requires_rootless() {
 # ホストの / が shared (systemd の既定) でも確かめる
 share_root() {
     mount --make-rshared /
-    grep -q ' / / .* shared:' /proc/self/mountinfo
+    # マウントの元は / とは限らない (btrfs のサブボリューム、bind マウント)
+    findmnt -no PROPAGATION / | grep -x shared
 }
 
 LIST_LINKS='for link in /proc/self/ns/*; do
