@@ -467,6 +467,54 @@ looked() {
     [ -n "$output" ]
 }
 
+# CVE-2019-5736。コマンドが "#!/proc/self/exe" のスクリプトなら、中で動くのはホストの
+# プログラム。中の PID 1 は、それを開いておき、終わってから書く
+# 守る行: run_from_sealed_copy(argv)
+# bats test_tags=san:no
+@test "exec: a container cannot overwrite the host's program through /proc/PID/exe" {
+    requires cgroup net gcc
+    answer 09-exec
+    local before fs=$BATS_TEST_TMPDIR/fs library
+    before=$(sha256sum <"$BIN")
+    cp -a "$(dirname "$BIN")/rootfs/fs" "$fs"
+    for library in $(ldd "$BIN" | grep -o '/[^ :]*\.so[^ :]*'); do
+        mkdir -p "$fs$(dirname "$library")"
+        cp -L "$library" "$fs$library"
+    done
+    printf '#!/proc/self/exe\n' >"$fs/tool"
+    chmod 755 "$fs/tool"
+    # 中で動いたら、開かれるまで待つ。ホストの側では何もしない
+    cc -shared -fPIC -o "$fs/wait.so" -x c - <<'END'
+#include <unistd.h>
+__attribute__((constructor)) static void wait_until_opened(void)
+{
+    if (access("/tool", X_OK) == 0)
+        while (access("/opened", F_OK) == -1)
+            usleep(1000);
+}
+END
+    echo /wait.so >"$fs/etc/ld.so.preload"
+    # 同じファイルで始めたコンテナは、そのランチャーが ETXTBSY にしてしまう
+    BIN=$(step 09) start_container --no-veth --rootfs "$fs" sh -c '
+        until [ -n "$found" ]; do
+            for dir in /proc/[0-9]*; do
+                case $(readlink $dir/exe) in *09-exec*) found=$dir ;; esac
+            done
+        done
+        exec 9<$found/exe && >/opened
+        until [ -e /ended ]; do sleep 0.01; done
+        dd if=/proc/self/fd/9 bs=1 skip=1 count=3 of=/magic 2>/dev/null
+        echo overwritten >>/proc/self/fd/9
+        echo $? >/result; sleep 100'
+    run -2 within 5 "$BIN" exec "$CONTAINER" /tool
+    : >"$fs/ended"
+    retry 5 test -s "$fs/result"
+    # 開いていたのは、確かにプログラムだった
+    [ "$(cat "$fs/magic")" = ELF ]
+    [ "$(cat "$fs/result")" = 1 ]
+    [ "$(sha256sum <"$BIN")" = "$before" ]
+}
+
 # --- 09 bridge.sh --------------------------------------------------------------
 
 # ブリッジにつなぐ名前空間と、その先の「外」。外は、10.64.0.0/24 への経路を知らない

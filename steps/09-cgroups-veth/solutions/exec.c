@@ -21,8 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -489,6 +491,38 @@ static _Noreturn void fail(const char *message, const char *hint)
     exit(EXIT_SETUP);
 }
 
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* 誰も書けないように封をしたコピーから、自分を実行し直す。コンテナの用意したコマ
+ * ンドが "#!/proc/self/exe" で始まるスクリプトなら、中で動くのはこのプログラム。
+ * 中のほかのプロセスが /proc/PID/exe からそのファイルを開いておき、終わるのを待
+ * って書き換えれば、次に sudo で動かしたときに、ホストの root で動く。
+ * CVE-2019-5736。memfd_create(2) */
+static void run_from_sealed_copy(char *argv[])
+{
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    struct stat file;
+
+    if (self == -1 || fstat(self, &file) == -1)
+        die("open /proc/self/exe");
+    if (fcntl(self, F_GET_SEALS) == SEALS) { /* もう、コピーのほう */
+        close(self);
+        /* fd から実行すると、ps(1) に出る名前が変わる */
+        prctl(PR_SET_NAME, program_invocation_short_name);
+        return;
+    }
+    int copy = memfd_create(program_invocation_short_name,
+                            MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (copy == -1)
+        die("memfd_create");
+    if (sendfile(copy, self, NULL, file.st_size) != file.st_size)
+        die("sendfile /proc/self/exe");
+    if (fcntl(copy, F_ADD_SEALS, SEALS) == -1)
+        die("fcntl F_ADD_SEALS");
+    fexecve(copy, argv, environ);
+    die("execveat memfd");
+}
+
 /* ファイルの番号が同じなら、同じ名前空間。namespaces(7) */
 static bool shares_user_namespace(pid_t pid)
 {
@@ -666,7 +700,9 @@ int main(int argc, char *argv[])
 {
     char *shell[] = {"/bin/sh", NULL};
 
-    if (argc > 2 && strcmp(argv[1], "exec") == 0)
+    if (argc > 2 && strcmp(argv[1], "exec") == 0) {
+        run_from_sealed_copy(argv);
         return run_inside(atoi(argv[2]), argc > 3 ? argv + 3 : shell);
+    }
     return run(argc, argv);
 }
