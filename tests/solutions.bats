@@ -295,39 +295,91 @@ END
     [[ $output == *"Operation not permitted"* ]]
 }
 
-@test "seccomp: every system call of the list gets EPERM, clone3 gets ENOSYS, threads still work" {
+# Docker のデフォルトのフィルターが断るもの (ケーパビリティがあれば許すものも) と、ptrace の仲間
+DENIED='acct add_key bpf chroot clock_settime delete_module fanotify_init finit_module
+    fsconfig fsmount fsopen fspick get_mempolicy init_module io_uring_enter
+    io_uring_register io_uring_setup kcmp kexec_file_load kexec_load keyctl
+    lookup_dcookie mbind migrate_pages mount mount_setattr move_mount move_pages
+    nfsservctl open_by_handle_at open_tree perf_event_open personality pidfd_getfd
+    pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl
+    quotactl_fd reboot request_key set_mempolicy setdomainname sethostname setns
+    settimeofday swapoff swapon syslog umount2 unshare userfaultfd vhangup'
+
+@test "seccomp: every system call of the table gets EPERM, with SYS_ADMIN as well" {
+    answer 08-seccomp
+    [ "$(uname -m)" != x86_64 ] || DENIED+=' ioperm iopl sysfs uselib ustat'
+    # 表に足したものは、ここにも足す
+    local name table
+    table=$(sed -n '/^static const unsigned denied/,/};/p' "$TOP"/steps/08-*/solutions/seccomp.c |
+        grep -o 'SYS_[a-z0-9_]*')
+    for name in ${table//SYS_/}; do
+        grep -qw "$name" <<<"$DENIED" || grep -qw "$name" <<<"ioperm iopl sysfs uselib ustat"
+    done
+    {
+        printf '#include <errno.h>\n#include <stdio.h>\n#include <sys/syscall.h>\n'
+        printf '#include <unistd.h>\nint main(void)\n{\n'
+        for name in $DENIED; do
+            printf 'errno = 0; syscall(SYS_%s, -1, -1, -1, -1, -1, -1);\n' "$name"
+            printf 'printf("%s %%d\\n", errno);\n' "$name"
+        done
+        echo 'return 0; }'
+    } | compile denied -D_GNU_SOURCE
+    run -0 "$BIN" run --cap-add SYS_ADMIN denied
+    [ "${#lines[@]}" = "$(wc -w <<<"$DENIED")" ]
+    run ! grep -v ' 1$' <<<"$output"
+}
+
+@test "seccomp: what the table does not know yet gets ENOSYS, clone3 too; threads still work" {
     answer 08-seccomp
     compile calls <<'END'
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 static void *thread(void *nothing) { puts("thread"); return nothing; }
-#define TRY(name) \
-    errno = 0, syscall(SYS_##name, -1, -1, -1, -1, -1), printf(#name " %d\n", errno)
+static void say(const char *name, long result)
+{
+    printf("%s %d\n", name, result == -1 ? errno : 0);
+}
 int main(void)
 {
+    struct { unsigned long long set, clear, propagation, userns; } writable = {.clear = 1};
     pthread_t id;
-    TRY(mount); TRY(umount2); TRY(move_mount); TRY(pivot_root); TRY(setns);
-    TRY(unshare); TRY(bpf); TRY(io_uring_setup); TRY(perf_event_open);
-    TRY(personality); TRY(ptrace); TRY(userfaultfd); TRY(add_key); TRY(keyctl);
-    TRY(request_key); TRY(clone3);
-    errno = 0; syscall(SYS_clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0);
-    printf("clone %d\n", errno);
+    /* open_tree_attr。Linux 6.15 から */
+    say("open_tree_attr", syscall(467, AT_FDCWD, "/proc/sys", 0, &writable, sizeof(writable)));
+    for (int number = 451; number < 520; number++)
+        if (syscall(number, -1, -1, -1, -1, -1, -1) != -1 || errno != ENOSYS)
+            printf("%d is there\n", number);
+    say("clone3", syscall(SYS_clone3, NULL, 0));
+    say("clone", syscall(SYS_clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0));
+    say("alg", socket(38, SOCK_SEQPACKET, 0));
+    say("vsock", socket(40, SOCK_STREAM, 0));
+    say("unix", socket(AF_UNIX, SOCK_STREAM, 0));
     fflush(stdout);
     return pthread_create(&id, NULL, thread, NULL) || pthread_join(id, NULL);
 }
 END
-    # SYS_ADMIN があっても。EPERM は 1、ENOSYS は 38
+    # EPERM は 1、ENOSYS は 38
     run -0 "$BIN" run --cap-add SYS_ADMIN calls
-    [ "${#lines[@]}" = 18 ]
-    [ "${lines[15]}" = "clone3 38" ]
-    [ "${lines[17]}" = thread ]
-    [ "$(grep -c ' 1$' <<<"$output")" = 16 ]
+    [ "${lines[*]}" = "open_tree_attr 38 clone3 38 clone 1 alg 1 vsock 1 unix 0 thread" ]
+}
+
+@test "seccomp: everyday work goes on: files, pipes, archives, sockets, signals, jobs" {
+    answer 08-seccomp
+    run -0 --separate-stderr "$BIN" run sh -c 'set -e
+        mkdir -p /tmp/work/a; cd /tmp/work; echo text >a/b; ln -s b a/c; chmod 600 a/b
+        touch -d 2001-01-01 a/b; cp -a a d; mv d e; mkfifo f; tar -c a e | tar -t | wc -l
+        (echo fifo >f &) && cat f; dd if=/dev/zero bs=1k count=3 2>/dev/null | wc -c
+        ps >/dev/null; df >/dev/null; id -u; date >/dev/null; find a -type f -exec cat {} +
+        trap "echo trapped" USR1; kill -USR1 $$; sleep 100 & kill $!; wait $! || echo $?
+        ip link >/dev/null; cd /; rm -r /tmp/work; grep Seccomp: /proc/self/status'
+    [ "$(xargs <<<"$output")" = "6 fifo 3072 0 text trapped 143 Seccomp: 2" ]
 }
 
 @test "seccomp: a system call by an i386 or x32 number ends the process: 159" {
@@ -369,11 +421,15 @@ int main(void)
     errno = 0;
     ioctl(0, TIOCSTI, "x");
     printf("TIOCSTI: %s\n", strerror(errno));
+    errno = 0;
+    ioctl(0, TIOCLINUX, "\3"); /* 選んだ文字を貼り付ける */
+    printf("TIOCLINUX: %s\n", strerror(errno));
     return ioctl(0, TIOCGWINSZ, &size);
 }
 END
     run -0 script -qec "'$BIN' run type_ahead" /dev/null
     [[ $output == *"TIOCSTI: Operation not permitted"* ]]
+    [[ $output == *"TIOCLINUX: Operation not permitted"* ]]
 }
 
 # --- 09-exec -------------------------------------------------------------------

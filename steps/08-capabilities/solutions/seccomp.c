@@ -22,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -283,6 +284,37 @@ static void drop_capabilities(uint64_t keep)
     cap_free(caps);
 }
 
+/* どの引数でも断るもの。Docker のデフォルトのフィルターが、ケーパビリティなしで
+ * は許さないものに、ptrace の仲間を足した */
+static const unsigned denied[] = {
+    /* マウント、ルート、名前空間。--cap-add で残しても使えない、2 つ目の守り */
+    SYS_chroot, SYS_fsconfig, SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_mount,
+    SYS_mount_setattr, SYS_move_mount, SYS_open_tree, SYS_pivot_root, SYS_setns,
+    SYS_umount2, SYS_unshare,
+    /* カーネル全体を変えるか、ホストの中身を見せるもの */
+    SYS_acct, SYS_clock_settime, SYS_delete_module, SYS_fanotify_init,
+    SYS_finit_module, SYS_init_module, SYS_kexec_file_load, SYS_kexec_load,
+    SYS_lookup_dcookie, SYS_nfsservctl, SYS_open_by_handle_at, SYS_quotactl,
+    SYS_quotactl_fd, SYS_reboot, SYS_setdomainname, SYS_sethostname,
+    SYS_settimeofday, SYS_swapoff, SYS_swapon, SYS_syslog, SYS_vhangup,
+#ifdef __x86_64__
+    SYS_ioperm, SYS_iopl, SYS_sysfs, SYS_uselib, SYS_ustat,
+#endif
+    /* 力がなくても使えて、カーネルの弱点がよく見つかるもの */
+    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,
+    /* アドレスのランダム化を止められる */
+    SYS_personality,
+    /* これで頼んだ仕事は、フィルターを通らない */
+    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
+    /* ほかのプロセスやそのメモリーに手を出すもの */
+    SYS_get_mempolicy, SYS_kcmp, SYS_mbind, SYS_migrate_pages, SYS_move_pages,
+    SYS_pidfd_getfd, SYS_process_madvise, SYS_process_vm_readv,
+    SYS_process_vm_writev, SYS_ptrace, SYS_set_mempolicy,
+    /* キーリングの一部は、名前空間で分かれていない。keyrings(7) */
+    SYS_add_key, SYS_keyctl, SYS_request_key};
+
+#define DENIED (sizeof(denied) / sizeof(denied[0]))
+
 /* フィルターは、小さな命令の並び。カーネルがシステムコールのたびに上から実行
  * し、RETURN の値に従う。読めるのは番号と引数だけで、ポインターの先は見えない。
  * seccomp(2) */
@@ -294,11 +326,11 @@ static void drop_capabilities(uint64_t keep)
 /* 読んだ値が条件に合わなければ、次から skip 個の命令を飛ばす */
 #define IF_EQUAL(value, skip) \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
+#define IF_ABOVE(value, skip) \
+    BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, value, 0, skip)
 #define IF_ANY_BIT(bits, skip) \
     BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, skip)
 #define GO(count) BPF_STMT(BPF_JMP | BPF_JA, count)
-
-#define DENY(name) IF_EQUAL(SYS_##name, 1), FAIL(EPERM)
 
 #if defined(__x86_64__)
 #define NATIVE AUDIT_ARCH_X86_64
@@ -311,7 +343,7 @@ static void drop_capabilities(uint64_t keep)
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-static struct sock_filter filter[] = {
+static const struct sock_filter filter[] = {
     /* 番号の意味は CPU によって違う。x86-64 では、i386 や x32 の番号でも呼べ
      * て、下の比べ方をすり抜ける。だから先に、ほかの番号の呼び出しを終わらせ
      * る */
@@ -323,24 +355,10 @@ static struct sock_filter filter[] = {
     IF_ANY_BIT(OTHER_NUMBERS, 1),
     RETURN(SECCOMP_RET_KILL_PROCESS),
 
-    /* ケーパビリティーの要るもの。--cap-add で残しても使えない、2 つ目の守り */
-    DENY(mount),
-    DENY(umount2),
-    DENY(move_mount),
-    DENY(pivot_root),
-    DENY(setns),
-    DENY(unshare),
-    /* 力がなくても使えて、カーネルの弱点がよく見つかるもの */
-    DENY(bpf),
-    DENY(io_uring_setup), /* これで頼んだ仕事は、フィルターを通らない */
-    DENY(perf_event_open),
-    DENY(personality), /* アドレスのランダム化を止められる */
-    DENY(ptrace),
-    DENY(userfaultfd),
-    /* 鍵束の一部は、名前空間で分かれていない。keyrings(7) */
-    DENY(add_key),
-    DENY(keyctl),
-    DENY(request_key),
+    /* 表より新しいもの。たとえば open_tree_attr は、mount_setattr の代わりにな
+     * る。ないことにすれば、C のライブラリは古いもので済ませる */
+    IF_ABOVE(SYS_futex_waitv, 1), /* Linux 5.16 */
+    FAIL(ENOSYS),
 
     /* 引数で決めるもの。clone3 のフラグはポインターの先なので、調べられない。な
      * いことにすれば、C のライブラリーは clone を呼び直す */
@@ -351,24 +369,43 @@ static struct sock_filter filter[] = {
     IF_ANY_BIT(NEW_NAMESPACES, 1),
     FAIL(EPERM),
     LOAD(nr),
-    /* ホストのシェルと同じ端末に、打たれたことになる文字を送れる。
-     * ioctl_tty(2) */
-    IF_EQUAL(SYS_ioctl, 3),
+    /* カーネルの暗号 (弱点がよく見つかる) と、仮想マシンの外との通信
+     * (ネットワーク名前空間では分かれない)。vsock(7) */
+    IF_EQUAL(SYS_socket, 6),
+    LOAD(args[0]),
+    IF_EQUAL(AF_ALG, 1),
+    FAIL(EPERM),
+    IF_EQUAL(AF_VSOCK, 1),
+    FAIL(EPERM),
+    LOAD(nr),
+    /* ホストのシェルと同じ端末に、打たれたことになる文字を送れる。コンソールで
+     * は TIOCLINUX でもできる。ioctl_tty(2) */
+    IF_EQUAL(SYS_ioctl, 6),
     LOAD(args[1]),
     IF_EQUAL(TIOCSTI, 1),
     FAIL(EPERM),
-    RETURN(SECCOMP_RET_ALLOW),
+    IF_EQUAL(TIOCLINUX, 1),
+    FAIL(EPERM),
+    LOAD(nr),
 };
+
+#define LENGTH (sizeof(filter) / sizeof(filter[0]))
 
 /* 一度付けると外せず、子にも exec のあとにも続く。no_new_privs が先に要る。
  * setuid のプログラムをだますのに使えるからだ。seccomp(2) */
 static void filter_system_calls(void)
 {
-    struct sock_fprog program = {
-        .len = sizeof(filter) / sizeof(filter[0]),
-        .filter = filter,
-    };
+    struct sock_filter whole[LENGTH + 2 * DENIED + 1];
+    struct sock_filter *next = whole + LENGTH;
 
+    memcpy(whole, filter, sizeof(filter));
+    for (size_t i = 0; i < DENIED; i++) {
+        *next++ = (struct sock_filter)IF_EQUAL(denied[i], 1);
+        *next++ = (struct sock_filter)FAIL(EPERM);
+    }
+    *next++ = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+
+    struct sock_fprog program = {.len = next - whole, .filter = whole};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == -1)
         die("seccomp SECCOMP_SET_MODE_FILTER");
 }
