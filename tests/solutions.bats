@@ -125,13 +125,32 @@ used_range() {
     lend_range nobody-else
     SUDO_UID=4711 SUDO_GID=4712 run -125 --separate-stderr "$BIN" run true
     [ "${stderr_lines[0]}" = "03-uid-range: /etc/subuid: no range for attendee" ]
-    [[ ${stderr_lines[1]} == "  ヒント: sudo usermod --add-subuids "*" attendee" ]]
+    [[ ${stderr_lines[2]} == "  ヒント: sudo usermod --add-subuids "*" attendee" ]]
     umount /etc/subuid /etc/subgid
     lend_range attendee
     requires rootless
     run -125 --separate-stderr as_user env PATH=/none "$USER_BIN" run /bin/true
     [[ ${stderr_lines[-2]} == "03-uid-range: newuidmap failed" ]]
     [[ ${stderr_lines[-1]} == "  ヒント: "*"apt-get install uidmap"* ]]
+}
+
+@test "uid-range: a range that holds the user's own id is passed over; alone, it is named" {
+    answer 03-uid-range
+    lend_range attendee
+    local ranges=$BATS_TEST_TMPDIR/ranges # 重ねたまま書き換える
+    # 4711 も 4712 も含む範囲が、先にある
+    printf 'attendee:4700:100\nattendee:200000:1000\n' >"$ranges"
+    SUDO_UID=4711 SUDO_GID=4712 run -0 "$BIN" run sh -c 'xargs </proc/self/uid_map'
+    [ "$output" = "0 4711 1 1 200000 1000" ]
+    echo attendee:4700:100 >"$ranges"
+    SUDO_UID=4711 SUDO_GID=4712 run -125 --separate-stderr "$BIN" run true
+    [ "${stderr_lines[0]}" = "03-uid-range: /etc/subuid: no range for attendee" ]
+    [[ ${stderr_lines[1]} == "  ヒント: 4711 と重ならない範囲"* ]]
+    # 端の隣までは、重ならない
+    echo attendee:4713:100 >"$ranges"
+    SUDO_UID=4711 SUDO_GID=4712 run -0 "$BIN" run true
+    echo attendee:4611:100 >"$ranges"
+    SUDO_UID=4711 SUDO_GID=4712 run -0 "$BIN" run true
 }
 
 # --- 04-reexec -----------------------------------------------------------------

@@ -51,8 +51,9 @@ struct range {
     unsigned first, count;
 };
 
-/* file から、その人の行を探す。「名前か uid:初めの id:個数」。subuid(5) */
-static struct range find_range(const char *file)
+/* file から、その人の行を探す。「名前か uid:初めの id:個数」。own (その人自身の
+ * id) は 0 にマッピングするので、それと重なる範囲は使えない。subuid(5) */
+static struct range find_range(const char *file, unsigned own)
 {
     struct passwd entry, *user = NULL;
     char buffer[4096], line[256], owner[128], message[256], hint[256];
@@ -67,15 +68,17 @@ static struct range find_range(const char *file)
     while (ranges != NULL && fgets(line, sizeof(line), ranges) != NULL)
         if (sscanf(line, "%127[^:]:%u:%u", owner, &range.first, &range.count) ==
                 3 &&
-            (strcmp(owner, name) == 0 || strcmp(owner, id) == 0)) {
+            (strcmp(owner, name) == 0 || strcmp(owner, id) == 0) &&
+            (own < range.first || own - range.first >= range.count)) {
             fclose(ranges);
             return range;
         }
     snprintf(message, sizeof(message), "%s: no range for %s", file, name);
     snprintf(hint, sizeof(hint),
-             "sudo usermod --add-subuids 100000-165535"
+             "%u と重ならない範囲が要ります。次のようにして足せます\n"
+             "  ヒント: sudo usermod --add-subuids 100000-165535"
              " --add-subgids 100000-165535 %s",
-             name);
+             own, name);
     fail(message, hint);
 }
 
@@ -161,8 +164,8 @@ int main(int argc, char *argv[])
     if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
         die("pipe2");
     drop_groups();
-    struct range uids = find_range("/etc/subuid");
-    struct range gids = find_range("/etc/subgid");
+    struct range uids = find_range("/etc/subuid", invoking_uid());
+    struct range gids = find_range("/etc/subgid", invoking_gid());
 
     pid_t pid = clone_child(new_namespaces());
     if (pid == -1)
