@@ -688,3 +688,52 @@ host_network() {
     [ "${#lines[@]}" = 3 ]
     [ "$(host_network)" = "$before" ]
 }
+
+# Docker のあるホストのように、転送を捨てる規則を作る。名前空間の中だけのもの
+drop_forwarding() {
+    nft -f - <<'END'
+table ip filter {
+    chain DOCKER-USER {
+    }
+    chain FORWARD {
+        type filter hook forward priority filter; policy drop;
+        jump DOCKER-USER
+    }
+}
+table inet others {
+    chain passing {
+        type filter hook forward priority filter + 10; policy drop;
+    }
+}
+END
+}
+
+@test "bridge: on a host that drops what is forwarded, it says so, and what it tells to type helps" {
+    requires net nc nft
+    start_networks
+    drop_forwarding
+    local before
+    before=$(nft list ruleset)
+    run -0 --separate-stderr "$BRIDGE" up "$FIRST" "$SECOND"
+    # 1 つの表に、理由と、両方の向きの規則
+    [ "${#stderr_lines[@]}" = 8 ]
+    [ "${stderr_lines[0]}" = "bridge.sh: packets are dropped: policy of ip filter FORWARD (Docker?)" ]
+    [[ ${stderr_lines[1]} == "  ヒント: 転送を捨てる規則"*ホストの外* ]]
+    [[ ${stderr_lines[2]} == "  ヒント: sudo "*" DOCKER-USER "* ]]
+    [ "${stderr_lines[6]}" = "  ヒント: sudo nft insert rule inet others passing iifname br-steps accept" ]
+    # br_netfilter があれば、コンテナどうしも同じ
+    [ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" != 1 ] ||
+        [[ ${stderr_lines[1]} == *ほかのコンテナ* ]]
+    run ! reaches "$FIRST" "$OUTSIDE" 192.0.2.1
+    eval "$(sed -n 's/^  ヒント: sudo //p' <<<"$stderr")"
+    reaches "$FIRST" "$OUTSIDE" 192.0.2.1
+    reaches "$FIRST" "$SECOND" 10.64.0.3
+    run -0 "$BRIDGE" down
+    # もう通るなら、何も言わない
+    run -0 --separate-stderr "$BRIDGE" up "$FIRST"
+    [ "$stderr" = "" ]
+    run -0 "$BRIDGE" down
+    nft flush chain ip filter DOCKER-USER
+    nft flush chain inet others passing
+    [ "$(nft list ruleset)" = "$before" ]
+}

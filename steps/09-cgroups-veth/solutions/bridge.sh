@@ -85,9 +85,6 @@ connect() {
 
 # 外から見れば、10.64.0.2 は知らないアドレスで、返事を送れない。ホストが自分のアドレ
 # スに書き換えて送り、返事を元に戻す (masquerade)。nft(8)
-# Docker のあるホストでは、Docker の規則が転送を断る。両方の向きを許せば通る
-#   sudo iptables -I DOCKER-USER -i br-steps -j ACCEPT
-#   sudo iptables -I DOCKER-USER -o br-steps -j ACCEPT
 add_nat() {
     nft -f - <<END
 table ip $TABLE {
@@ -99,6 +96,56 @@ table ip $TABLE {
 END
     # ほかのネットワークあてのパケットを、捨てずに転送する。ip-sysctl.rst
     echo 1 >"$FORWARD"
+}
+
+# --- 転送を捨てる規則 -----------------------------------------------------------
+# Docker や ufw のあるホストでは、転送するパケットを捨てるのがデフォルト (policy drop)
+# になっている。転送は、どの表も捨てないときだけ通る。「ファミリー 表 チェーン」を並べ
+# る。古い iptables の表は、nft には見えない
+dropping_chains() {
+    local family
+    for family in ip inet; do
+        nft list chains "$family" 2>/dev/null || true
+    done | awk '$1 == "table" { table = $2 " " $3 }
+        $1 == "chain" { chain = $2 }
+        /hook forward .*policy drop/ { print table, chain }'
+    ! grep -qsx filter /proc/net/ip_tables_names ||
+        iptables-legacy -S FORWARD | sed -n 's/^-P FORWARD DROP$/legacy filter FORWARD/p'
+}
+
+# この表には、もう通す規則があるか
+is_allowed() {
+    local list=(nft list table "$1" "$2")
+    [[ $1 != legacy ]] || list=(iptables-legacy -S)
+    "${list[@]}" 2>/dev/null | grep -iE "$BRIDGE\"? .*accept" >/dev/null
+}
+
+# 規則を足すコマンド。Docker は、DOCKER-USER を人のために空けてある
+allowing_commands() {
+    local family=$1 table=$2 chain=$3 iptables="iptables"
+    [[ $family != legacy ]] || iptables="iptables-legacy"
+    if [[ $family/$table == */filter && $family != inet ]] &&
+        command -v "$iptables" >/dev/null; then
+        ! "$iptables" -S DOCKER-USER >/dev/null 2>&1 || chain=DOCKER-USER
+        printf "sudo $iptables -I $chain -%s $BRIDGE -j ACCEPT\n" i o
+    else
+        printf "sudo nft insert rule $family $table $chain %s $BRIDGE accept\n" \
+            iifname oifname
+    fi
+}
+
+# ほかの人の規則は変えずに、何をすればよいかを言う。br_netfilter があると、同じブリッジ
+# のコンテナどうしのパケットも、転送の規則を通る
+warn_of_drops() {
+    local family table chain where=ホストの外には
+    [[ $(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null) != 1 ]] ||
+        where=ほかのコンテナにも、ホストの外にも
+    while read -r family table chain; do
+        ! is_allowed "$family" "$table" || continue
+        echo "bridge.sh: packets are dropped: policy of $family $table $chain (Docker?)" >&2
+        echo "  ヒント: 転送を捨てる規則があるので、${where}届きません。通すには" >&2
+        allowing_commands "$family" "$table" "$chain" | sed 's/^/  ヒント: /' >&2
+    done < <(dropping_chains)
 }
 
 up() {
@@ -115,6 +162,7 @@ up() {
     done
     add_nat
     trap - EXIT
+    warn_of_drops
 }
 
 # --- 元に戻す -------------------------------------------------------------------
