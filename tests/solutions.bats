@@ -314,7 +314,7 @@ END
     [[ $output == *"Operation not permitted"* ]]
 }
 
-# Docker のデフォルトのフィルターが断るもの (ケーパビリティがあれば許すものも) と、ptrace の仲間
+# Docker のデフォルトのフィルターが、ケーパビリティなしでは許さないものと、ptrace の仲間
 DENIED='acct add_key bpf chroot clock_settime delete_module fanotify_init finit_module
     fsconfig fsmount fsopen fspick get_mempolicy init_module io_uring_enter
     io_uring_register io_uring_setup kcmp kexec_file_load kexec_load keyctl
@@ -542,8 +542,8 @@ looked() {
     [ -n "$output" ]
 }
 
-# CVE-2019-5736。コマンドが "#!/proc/self/exe" のスクリプトなら、中で動くのはホストの
-# プログラム。中の PID 1 は、それを開いておき、終わってから書く
+# CVE-2019-5736。コマンドが "#!/proc/self/exe" のスクリプトなら、
+# 中で動くのはホストのプログラム。中の PID 1 は、それを開いておき、終わってから書く
 # 守る行: run_from_sealed_copy(argv)
 # bats test_tags=san:no
 @test "exec: a container cannot overwrite the host's program through /proc/PID/exe" {

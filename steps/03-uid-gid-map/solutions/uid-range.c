@@ -51,8 +51,9 @@ struct range {
     unsigned first, count;
 };
 
-/* file から、その人の行を探す。「名前か uid:初めの id:個数」。own (その人自身の
- * id) は 0 にマッピングするので、それと重なる範囲は使えない。subuid(5) */
+/* file から、その人の行を探す。「名前か uid:初めの id:個数」。
+ * own (その人自身の id) は 0 にマッピングするので、
+ * それと重なる範囲は使えない。subuid(5) */
 static struct range find_range(const char *file, unsigned own)
 {
     struct passwd entry, *user = NULL;

@@ -284,8 +284,8 @@ static void drop_capabilities(uint64_t keep)
     cap_free(caps);
 }
 
-/* どの引数でも断るもの。Docker のデフォルトのフィルターが、ケーパビリティなしで
- * は許さないものに、ptrace の仲間を足した */
+/* どの引数でも断るもの。Docker のデフォルトのフィルターが、
+ * ケーパビリティなしでは許さないものに、ptrace の仲間を足した */
 static const unsigned denied[] = {
     /* マウント、ルート、名前空間。--cap-add で残しても使えない、2 つ目の守り */
     SYS_chroot, SYS_fsconfig, SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_mount,
@@ -355,8 +355,9 @@ static const struct sock_filter filter[] = {
     IF_ANY_BIT(OTHER_NUMBERS, 1),
     RETURN(SECCOMP_RET_KILL_PROCESS),
 
-    /* 表より新しいもの。たとえば open_tree_attr は、mount_setattr の代わりにな
-     * る。ないことにすれば、C のライブラリは古いもので済ませる */
+    /* 表より新しいもの。たとえば open_tree_attr は、
+     * mount_setattr の代わりになる。ないことにすれば、
+     * C のライブラリは古いもので済ませる。syscalls(2) */
     IF_ABOVE(SYS_futex_waitv, 1), /* Linux 5.16 */
     FAIL(ENOSYS),
 
@@ -378,8 +379,8 @@ static const struct sock_filter filter[] = {
     IF_EQUAL(AF_VSOCK, 1),
     FAIL(EPERM),
     LOAD(nr),
-    /* ホストのシェルと同じ端末に、打たれたことになる文字を送れる。コンソールで
-     * は TIOCLINUX でもできる。ioctl_tty(2) */
+    /* ホストのシェルと同じ端末に、打たれたことになる文字を送れる。
+     * コンソールでは TIOCLINUX でもできる。ioctl_tty(2) */
     IF_EQUAL(SYS_ioctl, 6),
     LOAD(args[1]),
     IF_EQUAL(TIOCSTI, 1),

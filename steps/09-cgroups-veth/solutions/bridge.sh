@@ -99,9 +99,9 @@ END
 }
 
 # --- 転送を捨てる規則 -----------------------------------------------------------
-# Docker や ufw のあるホストでは、転送するパケットを捨てるのがデフォルト (policy drop)
-# になっている。転送は、どの表も捨てないときだけ通る。「ファミリー 表 チェーン」を並べ
-# る。古い iptables の表は、nft には見えない
+# Docker や ufw のあるホストでは、転送するパケットを捨てるのがデフォルトになっている
+# (policy drop)。転送は、どの表も捨てないときだけ通る。捨てる表を、
+# 「ファミリー 表 チェーン」の形で並べる。古い iptables の表は、nft には見えない
 dropping_chains() {
     local family
     for family in ip inet; do
@@ -134,8 +134,8 @@ allowing_commands() {
     fi
 }
 
-# ほかの人の規則は変えずに、何をすればよいかを言う。br_netfilter があると、同じブリッジ
-# のコンテナどうしのパケットも、転送の規則を通る
+# ほかの人の規則は変えずに、何をすればよいかを言う。br_netfilter があると、
+# 同じブリッジのコンテナどうしのパケットも、転送の規則を通る
 warn_of_drops() {
     local family table chain where=ホストの外には
     [[ $(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null) != 1 ]] ||

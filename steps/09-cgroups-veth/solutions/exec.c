@@ -493,11 +493,12 @@ static _Noreturn void fail(const char *message, const char *hint)
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* 誰も書けないように封をしたコピーから、自分を実行し直す。コンテナの用意したコマ
- * ンドが "#!/proc/self/exe" で始まるスクリプトなら、中で動くのはこのプログラム。
- * 中のほかのプロセスが /proc/PID/exe からそのファイルを開いておき、終わるのを待
- * って書き換えれば、次に sudo で動かしたときに、ホストの root で動く。
- * CVE-2019-5736。memfd_create(2) */
+/* 誰も書けないように封をしたコピーから、自分を実行し直す。
+ * コンテナの用意したコマンドが "#!/proc/self/exe" で始まるスクリプトなら、
+ * 中で動くのはこのプログラム。中のほかのプロセスは、そのファイルを
+ * /proc/PID/exe から開いておき、終わるのを待って書き換えられる。
+ * 次に sudo で動かすと、それがホストの root で動く。CVE-2019-5736。
+ * memfd_create(2) */
 static void run_from_sealed_copy(char *argv[])
 {
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
