@@ -109,7 +109,7 @@ dropping_chains() {
     done | awk '$1 == "table" { table = $2 " " $3 }
         $1 == "chain" { chain = $2 }
         /hook forward .*policy drop/ { print table, chain }'
-    ! grep -qsx filter /proc/net/ip_tables_names ||
+    ! grep -qsx filter /proc/net/ip_tables_names || ! command -v iptables-legacy >/dev/null ||
         iptables-legacy -S FORWARD | sed -n 's/^-P FORWARD DROP$/legacy filter FORWARD/p'
 }
 
@@ -120,13 +120,14 @@ is_allowed() {
     "${list[@]}" 2>/dev/null | grep -iE "$BRIDGE\"? .*accept" >/dev/null
 }
 
-# 規則を足すコマンド。Docker は、DOCKER-USER を人のために空けてある
+# 規則を足すコマンド。Docker は、DOCKER-USER を人のために空けてある。ip の filter は
+# iptables(8) の表なので、あればそれを使う
 allowing_commands() {
     local family=$1 table=$2 chain=$3 iptables="iptables"
-    [[ $family != legacy ]] || iptables="iptables-legacy"
-    if [[ $family/$table == */filter && $family != inet ]] &&
-        command -v "$iptables" >/dev/null; then
-        ! "$iptables" -S DOCKER-USER >/dev/null 2>&1 || chain=DOCKER-USER
+    local user=(nft list chain "$family" "$table" DOCKER-USER)
+    [[ $family != legacy ]] || iptables="iptables-legacy" user=(iptables-legacy -S DOCKER-USER)
+    ! "${user[@]}" >/dev/null 2>&1 || chain=DOCKER-USER
+    if [[ $table == filter && $family != inet ]] && command -v "$iptables" >/dev/null; then
         printf "sudo $iptables -I $chain -%s $BRIDGE -j ACCEPT\n" i o
     else
         printf "sudo nft insert rule $family $table $chain %s $BRIDGE accept\n" \
