@@ -590,6 +590,23 @@ END
     [ "$(sha256sum <"$BIN")" = "$before" ]
 }
 
+# vm.memfd_noexec は、PID 名前空間ごとの設定
+@test "exec: works where memfds are not executable unless asked for (vm.memfd_noexec=1)" {
+    [ -e /proc/sys/vm/memfd_noexec ] || skip "needs Linux 6.3"
+    requires cgroup net
+    answer 09-exec
+    run -7 --separate-stderr within 10 unshare --fork --pid --mount-proc --kill-child bash -c '
+        echo 1 >/proc/sys/vm/memfd_noexec
+        "$1" run --no-veth sleep 100 </dev/null 3>&- 4>&- &
+        until pid=$(pgrep -P $! -x sleep); do sleep 0.01; done
+        "$2" exec "$pid" sh -c "uname -n; exit 7" </dev/null
+        status=$?
+        kill $!
+        wait
+        exit $status' bash "$(step 09)" "$BIN"
+    [ "$output" = container ]
+}
+
 # --- 09 bridge.sh --------------------------------------------------------------
 
 # ブリッジにつなぐ名前空間と、その先の「外」。外は、10.64.0.0/24 への経路を知らない

@@ -491,6 +491,9 @@ static _Noreturn void fail(const char *message, const char *hint)
     exit(EXIT_SETUP);
 }
 
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10 /* 古い glibc のヘッダーにはない */
+#endif
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* 誰も書けないように封をしたコピーから、自分を実行し直す。
@@ -512,8 +515,11 @@ static void run_from_sealed_copy(char *argv[])
         prctl(PR_SET_NAME, program_invocation_short_name);
         return;
     }
-    int copy = memfd_create(program_invocation_short_name,
-                            MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    /* vm.memfd_noexec が 1 なら、MFD_EXEC (Linux 6.3 から) がないと実行できない */
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int copy = memfd_create(program_invocation_short_name, flags | MFD_EXEC);
+    if (copy == -1 && errno == EINVAL)
+        copy = memfd_create(program_invocation_short_name, flags);
     if (copy == -1)
         die("memfd_create");
     if (sendfile(copy, self, NULL, file.st_size) != file.st_size)
