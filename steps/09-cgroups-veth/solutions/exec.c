@@ -515,7 +515,7 @@ static void run_from_sealed_copy(char *argv[])
         prctl(PR_SET_NAME, program_invocation_short_name);
         return;
     }
-    /* vm.memfd_noexec が 1 なら、MFD_EXEC (Linux 6.3 から) がないと実行できない */
+    /* vm.memfd_noexec が 1 なら、MFD_EXEC がないと実行できない (Linux 6.3) */
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     int copy = memfd_create(program_invocation_short_name, flags | MFD_EXEC);
     if (copy == -1 && errno == EINVAL)
