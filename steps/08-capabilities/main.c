@@ -84,48 +84,44 @@ static void make_mounts_private(void)
         die("mount /");
 }
 
-/* pivot_root は、新しいルートがマウントポイントであることを求める。ただのディレ
- * クトリーも、自分自身に重ねればそうなる。pivot_root(2) */
+/* pivot_root は、新しいルートがマウントポイントであることを求める。
+ * ただのディレクトリも、自分自身に重ねればそうなる。重ねたあとの "." は、
+ * まだ下のディレクトリを指す。だから、重ねたほうに入り直す。open_tree(2) */
 static void bind_rootfs(const char *rootfs)
 {
-    if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) == -1)
-        die("mount %s", rootfs);
-    /* 重ねる前から開いていた場所でなく、重ねたほうに入り直す */
     if (chdir(rootfs) == -1)
         die("chdir %s", rootfs);
+    int tree = syscall(SYS_open_tree, AT_FDCWD, ".",
+                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree == -1)
+        die("open_tree .");
+    if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".",
+                MOVE_MOUNT_F_EMPTY_PATH) == -1)
+        die("move_mount .");
+    if (fchdir(tree) == -1)
+        die("fchdir .");
+    close(tree);
 }
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
- * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
- * のあいだに dev をリンクに差し替えられる */
-static const struct {
-    const char *type, *target;
-    unsigned long flags;
-    const char *data;
-} mounts[] = {
-    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
-    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
-    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
-    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
-    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
-    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
-};
-
-/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
- * ルートを取り替える前に済ませる。user_namespaces(7) */
+/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
+ * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
+ * 済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
-    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
-        const char *target = mounts[i].target;
-        if (mkdir(target, 0755) == -1 && errno != EEXIST)
-            die("mkdir %s", target);
-        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
-                  mounts[i].data);
-        if (strcmp(target, "dev") == 0)
-            enter_mount(target, TMPFS_MAGIC);
-    }
+    mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
+    mount_dir("sysfs", "sys", "sysfs", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL);
+    mount_dir("tmpfs", "dev", "tmpfs", NO_SETUID_DEVICE_EXEC,
+              "mode=755,size=64k");
+}
+
+static void make_mount(const char *type, const char *target,
+                       unsigned long flags, const char *data)
+{
+    if (mkdir(target, 0755) == -1)
+        die("mkdir %s", target);
+    mount_dir(type, target, type, flags, data);
 }
 
 /* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
@@ -150,8 +146,16 @@ static void make_link(const char *to, const char *path)
         die("symlink %s", path);
 }
 
+/* dev に入ってから作る。"dev/null" とたどり直すと、そのあいだに dev をリンクに
+ * 差し替えられる。runc(8) も、ほぼ同じものを並べる */
 static void populate_dev(void)
 {
+    enter_mount("dev", TMPFS_MAGIC);
+    /* ここの端末はデバイスなので、devpts にだけは MS_NODEV を付けられない */
+    make_mount("devpts", "pts", MS_NOSUID | MS_NOEXEC,
+               "newinstance,ptmxmode=666");
+    make_mount("tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m");
+    make_mount("mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL);
     bind_device("/dev/null");
     bind_device("/dev/zero");
     bind_device("/dev/full");

@@ -82,7 +82,10 @@ static void make_mounts_private(void)
  * のを重ねる。フラグは、ホストの /proc と同じかより厳しくする。proc(5) */
 static void mount_proc(void)
 {
-    mount_dir("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+    if (mount("proc", "/proc", "proc", flags, NULL) == -1)
+        die("mount /proc");
 }
 
 static pid_t command_pid; /* PID 1 から見た、コマンドの PID */

@@ -95,11 +95,12 @@ static void mount_layers(const char *rootfs)
 
     if (lower == -1)
         die("open %s", rootfs);
-    /* この名前空間の中では rootfs を覆ってよい。下の層は、開いてある */
-    if (mount("tmpfs", rootfs, "tmpfs", 0, "mode=755,size=64m") == -1)
-        die("mount %s", rootfs);
-    if (chdir(rootfs) == -1)
-        die("chdir %s", rootfs);
+    /* この名前空間の中では、ホストの /tmp の上に重ねてよい。rootfs に重ねると、
+     * それが "/" や "." のときは、chdir しても重ねたほうに入れない */
+    if (mount("tmpfs", "/tmp", "tmpfs", 0, "mode=755,size=64m") == -1)
+        die("mount /tmp");
+    if (chdir("/tmp") == -1)
+        die("chdir /tmp");
     if (mkdir("upper", 0755) == -1 || mkdir("work", 0755) == -1 ||
         mkdir("root", 0755) == -1)
         die("mkdir upper, work, root");
@@ -116,35 +117,23 @@ static void mount_layers(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* コンテナの中に要るファイルシステム。runc(8) もほぼ同じものを並べる。dev か
- * らあとのものは、dev に入ってからマウントする。"dev/pts" とたどり直すと、そ
- * のあいだに dev をリンクに差し替えられる */
-static const struct {
-    const char *type, *target;
-    unsigned long flags;
-    const char *data;
-} mounts[] = {
-    {"proc", "proc", NO_SETUID_DEVICE_EXEC, NULL},
-    {"sysfs", "sys", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL},
-    {"tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k"},
-    {"devpts", "pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666"},
-    {"tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m"},
-    {"mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL},
-};
-
-/* proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから
- * ルートを取り替える前に済ませる。user_namespaces(7) */
+/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
+ * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
+ * 済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
-    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
-        const char *target = mounts[i].target;
-        if (mkdir(target, 0755) == -1 && errno != EEXIST)
-            die("mkdir %s", target);
-        mount_dir(mounts[i].type, target, mounts[i].type, mounts[i].flags,
-                  mounts[i].data);
-        if (strcmp(target, "dev") == 0)
-            enter_mount(target, TMPFS_MAGIC);
-    }
+    mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
+    mount_dir("sysfs", "sys", "sysfs", NO_SETUID_DEVICE_EXEC | MS_RDONLY, NULL);
+    mount_dir("tmpfs", "dev", "tmpfs", NO_SETUID_DEVICE_EXEC,
+              "mode=755,size=64k");
+}
+
+static void make_mount(const char *type, const char *target,
+                       unsigned long flags, const char *data)
+{
+    if (mkdir(target, 0755) == -1)
+        die("mkdir %s", target);
+    mount_dir(type, target, type, flags, data);
 }
 
 /* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
@@ -169,8 +158,16 @@ static void make_link(const char *to, const char *path)
         die("symlink %s", path);
 }
 
+/* dev に入ってから作る。"dev/null" とたどり直すと、そのあいだに dev をリンクに
+ * 差し替えられる。runc(8) も、ほぼ同じものを並べる */
 static void populate_dev(void)
 {
+    enter_mount("dev", TMPFS_MAGIC);
+    /* ここの端末はデバイスなので、devpts にだけは MS_NODEV を付けられない */
+    make_mount("devpts", "pts", MS_NOSUID | MS_NOEXEC,
+               "newinstance,ptmxmode=666");
+    make_mount("tmpfs", "shm", NO_SETUID_DEVICE_EXEC, "mode=1777,size=64m");
+    make_mount("mqueue", "mqueue", NO_SETUID_DEVICE_EXEC, NULL);
     bind_device("/dev/null");
     bind_device("/dev/zero");
     bind_device("/dev/full");
