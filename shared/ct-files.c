@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -45,21 +47,30 @@ void write_file(const char *path, const char *format, ...)
     close(fd);
 }
 
-void mount_dir(const char *source, const char *target, const char *type,
-               unsigned long flags, const char *data)
+/* ディレクトリを開く。途中にシンボリックリンクがあれば ELOOP で終わる。
+ * openat2(2) */
+static int open_dir(const char *path)
 {
     struct open_how how = {
         .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
         .resolve = RESOLVE_NO_SYMLINKS,
     };
+    int dir = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (dir == -1)
+        die("openat2 %s", path);
+    return dir;
+}
+
+void mount_dir(const char *source, const char *target, const char *type,
+               unsigned long flags, const char *data)
+{
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int dir = syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how));
 
     if (here == -1)
         die("open .");
-    if (dir == -1)
-        die("openat2 %s", target);
-    /* 開いたディレクトリーそのものにマウントするので、すり替える隙がない */
+    int dir = open_dir(target);
+    /* 開いたディレクトリそのものにマウントするので、すり替える隙がない */
     if (fchdir(dir) == -1)
         die("fchdir %s", target);
     if (mount(source, ".", type, flags, data) == -1)
@@ -70,21 +81,27 @@ void mount_dir(const char *source, const char *target, const char *type,
     close(here);
 }
 
-void enter_mount(const char *path, long type)
+void enter_mount(const char *path)
 {
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_NO_SYMLINKS,
+    static const struct {
+        const char *path;
+        long type;
+    } expected[] = {
+        {"/proc", PROC_SUPER_MAGIC},
+        {"/sys", SYSFS_MAGIC},
+        {"dev", TMPFS_MAGIC},
     };
+    int dir = open_dir(path);
     struct statfs fs;
-    int dir = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+    bool right = false;
 
-    if (dir == -1)
-        die("openat2 %s", path);
     if (fstatfs(dir, &fs) == -1)
         die("fstatfs %s", path);
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+        if (strcmp(expected[i].path, path) == 0)
+            right = fs.f_type == expected[i].type;
     errno = EXDEV;
-    if (fs.f_type != type)
+    if (!right)
         die("fstatfs %s", path);
     if (fchdir(dir) == -1)
         die("fchdir %s", path);

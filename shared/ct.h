@@ -80,16 +80,17 @@ void write_file(const char *path, const char *format, ...)
 const char *path_of(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
-/* mount(2) と同じ。ただし target は本物のディレクトリーに限り、途中にシンボリッ
- * クリンクがあれば ELOOP で終わる。ほかのコンテナが書けるルートの中では、mount
- * の直前に target をリンクに差し替えられるからだ。openat2(2) */
+/* mount(2) と同じ。ただし target は本物のディレクトリに限り、途中に
+ * シンボリックリンクがあれば ELOOP で終わる。ほかのコンテナが書けるルートの
+ * 中では、mount の直前に target をリンクに差し替えられるからだ。
+ * カレントディレクトリには入り直すので、その権限が要る。openat2(2) */
 void mount_dir(const char *source, const char *target, const char *type,
                unsigned long flags, const char *data);
 
-/* path に入る。リンクがあれば ELOOP、ファイルシステムの種類 (statfs(2) の
- * f_type) が違えば EXDEV で終わる。入ったあとの 1 語だけの名前は、外から差し
- * 替えられない */
-void enter_mount(const char *path, long type);
+/* マウントしてある "/proc", "/sys", "dev" のどれかに入る。リンクがあれば
+ * ELOOP、それぞれ proc, sysfs, tmpfs でなければ EXDEV で終わる。入ったあとの
+ * 1 語だけの名前は、外から差し替えられない。statfs(2) */
+void enter_mount(const char *path);
 
 /* --- ct-launcher.c: 子を作り、親と子をそろえる --------------------------- */
 
@@ -109,7 +110,8 @@ void begin_child(const struct pipes *pipes);
  * 変えるとこの設定は消えるので、そのたびに呼ぶ。PR_SET_PDEATHSIG(2const) */
 void die_with_parent(const struct pipes *pipes);
 
-/* 子: 門が開くのを待つ。親が死んで門が閉じたら (EOF)、ここで終わる */
+/* 子: ゲートが開くのを待つ。親が死んだか、準備に失敗して終わったら (EOF)、
+ * ここで終わる */
 void gate_wait(const struct pipes *pipes);
 
 /* 親: 門を開ける。子がもういなくても、ここでは失敗にしない。waitpid(2) が教えて

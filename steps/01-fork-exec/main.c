@@ -33,8 +33,8 @@ int main(int argc, char *argv[])
     int status;
 
     prepare_launcher();
-    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
-     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
+     * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
 

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/capability.h>
@@ -57,8 +56,9 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
 }
 
-/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
- * と、ケーパビリティーが消える。capabilities(7) */
+/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+ * マッピングされていないので、65534 に見える。uid 0 になってから exec
+ * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
 {
     if (setresgid(0, 0, 0) == -1)
@@ -150,7 +150,7 @@ static void make_link(const char *to, const char *path)
  * 差し替えられる。runc(8) も、ほぼ同じものを並べる */
 static void populate_dev(void)
 {
-    enter_mount("dev", TMPFS_MAGIC);
+    enter_mount("dev");
     /* ここの端末はデバイスなので、devpts にだけは MS_NODEV を付けられない */
     make_mount("devpts", "pts", MS_NOSUID | MS_NOEXEC,
                "newinstance,ptmxmode=666");
@@ -184,53 +184,57 @@ static void switch_root(void)
         die("chdir /");
 }
 
-/* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空にす
- * る。runc spec(8) の readonlyPaths と maskedPaths に、カーネルのデバッグ出力を
- * 切り替える dynamic_debug を足した */
+/* name に何を重ねるか。/dev/null は、MS_NODEV を付けると開けなくなる */
+#define READ_ONLY(name)  name, name, MS_BIND, NO_SETUID_DEVICE_EXEC
+#define EMPTY_FILE(name) name, "/dev/null", MS_BIND, MS_NOSUID | MS_NOEXEC
+#define EMPTY_DIR(name)  name, "tmpfs", 0, NO_SETUID_DEVICE_EXEC
+
+/* カーネルの設定を変えるものは読み取り専用に、ホストの中身が見えるものは空に
+ * する。runc spec(8) の readonlyPaths と maskedPaths のすべてに、
+ * Docker が隠す interrupts と powercap、どちらにもない dynamic_debug
+ * (カーネルのデバッグ出力を切り替える) と tpm (起動の記録) を足した */
 static const struct {
-    const char *cover, *dir, *name; /* cover が NULL なら、自分自身 */
+    const char *dir, *name, *cover;
+    unsigned long bind, flags;
 } covers[] = {
-    {NULL, "/proc", "bus"},
-    {NULL, "/proc", "dynamic_debug"},
-    {NULL, "/proc", "fs"},
-    {NULL, "/proc", "irq"},
-    {NULL, "/proc", "sys"},
-    {NULL, "/proc", "sysrq-trigger"},
-    {"/dev/null", "/proc", "kcore"},
-    {"/dev/null", "/proc", "keys"},
-    {"/dev/null", "/proc", "latency_stats"},
-    {"/dev/null", "/proc", "sched_debug"},
-    {"/dev/null", "/proc", "timer_list"},
-    {"/dev/null", "/proc", "timer_stats"},
-    {"tmpfs", "/proc", "acpi"},
-    {"tmpfs", "/proc", "asound"},
-    {"tmpfs", "/proc", "scsi"},
-    {"tmpfs", "/sys", "devices/virtual/powercap"},
-    {"tmpfs", "/sys", "firmware"},
+    {"/proc", READ_ONLY("bus")},
+    {"/proc", READ_ONLY("dynamic_debug")},
+    {"/proc", READ_ONLY("fs")},
+    {"/proc", READ_ONLY("irq")},
+    {"/proc", READ_ONLY("sys")},
+    {"/proc", READ_ONLY("sysrq-trigger")},
+    {"/proc", EMPTY_FILE("interrupts")},
+    {"/proc", EMPTY_FILE("kcore")},
+    {"/proc", EMPTY_FILE("keys")},
+    {"/proc", EMPTY_FILE("latency_stats")},
+    {"/proc", EMPTY_FILE("sched_debug")},
+    {"/proc", EMPTY_FILE("timer_list")},
+    {"/proc", EMPTY_FILE("timer_stats")},
+    {"/proc", EMPTY_DIR("acpi")},
+    {"/proc", EMPTY_DIR("asound")},
+    {"/proc", EMPTY_DIR("scsi")},
+    {"/sys", EMPTY_DIR("devices/virtual/powercap")},
+    {"/sys", EMPTY_DIR("devices/virtual/tpm")},
+    {"/sys", EMPTY_DIR("firmware")},
 };
 
 /* 重ねてから読み取り専用にする。MS_BIND なしの MS_REMOUNT は、重ねた 1 つでなく
- * ファイルシステム全体を変える。ホストの /proc も巻き込まれる。mount(2) */
+ * ファイルシステム全体を変える。ホストのものなら、EPERM になる。mount(2) */
 static void cover_paths(void)
 {
     unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY;
 
     for (size_t i = 0; i < sizeof(covers) / sizeof(covers[0]); i++) {
         const char *dir = covers[i].dir, *name = covers[i].name;
-        const char *cover = covers[i].cover ? covers[i].cover : name;
-        unsigned long bind = strcmp(cover, "tmpfs") ? MS_BIND : 0;
-        /* MS_NODEV を付けると、/dev/null は開けなくなる */
-        bool device = *cover == '/';
-        unsigned long flags = MS_NOSUID | MS_NOEXEC | (device ? 0 : MS_NODEV);
 
-        enter_mount(dir, dir[1] == 'p' ? PROC_SUPER_MAGIC : SYSFS_MAGIC);
+        enter_mount(dir);
         if (access(name, F_OK) == -1) {
             if (errno == ENOENT)
                 continue; /* カーネルの構成によっては、ない */
             die("access %s/%s", dir, name);
         }
-        if (mount(cover, name, "tmpfs", bind, NULL) == -1 ||
-            mount(NULL, name, NULL, lock | flags, NULL) == -1)
+        if (mount(covers[i].cover, name, "tmpfs", covers[i].bind, NULL) == -1 ||
+            mount(NULL, name, NULL, lock | covers[i].flags, NULL) == -1)
             die("mount %s/%s", dir, name);
     }
     if (chdir("/") == -1)
@@ -261,9 +265,9 @@ static uint64_t capabilities_to_keep(const char *const *names)
     return keep;
 }
 
-/* uid 0 の exec は、バウンディングセットのものをすべて取り戻す。だから先にそれ
- * を減らし (CAP_SETPCAP があるうちに)、残りの 4 つをあとで減らす。
- * capabilities(7) */
+/* uid 0 の exec は、バウンディングセットのものをすべて取り戻す。だから先に
+ * それを減らし (CAP_SETPCAP があるうちに)、残りの 4 つをあとで減らす。
+ * アンビエントは、継承可能なものがなければ空になる。capabilities(7) */
 static void drop_capabilities(uint64_t keep)
 {
     cap_t caps = cap_init(); /* 継承可能 (inheritable) なものは残さない */
@@ -276,8 +280,6 @@ static void drop_capabilities(uint64_t keep)
             die("cap_drop_bound %d", cap);
         }
     }
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1)
-        die("prctl PR_CAP_AMBIENT_CLEAR_ALL");
     if (cap_set_proc(caps) == -1)
         die("cap_set_proc");
     cap_free(caps);
@@ -302,7 +304,7 @@ static _Noreturn void child(const struct options *opt,
     switch_root();
     /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
      * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
-    enter_mount("/proc", PROC_SUPER_MAGIC);
+    enter_mount("/proc");
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
     leave_session_keyring();
@@ -326,8 +328,8 @@ int main(int argc, char *argv[])
 
     opt.keep = capabilities_to_keep(opt.cap_add);
     prepare_launcher();
-    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
-     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
+     * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
     if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */

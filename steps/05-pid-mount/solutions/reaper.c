@@ -51,8 +51,9 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
 }
 
-/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
- * と、ケーパビリティーが消える。capabilities(7) */
+/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+ * マッピングされていないので、65534 に見える。uid 0 になってから exec
+ * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
 {
     if (setresgid(0, 0, 0) == -1)
@@ -78,8 +79,9 @@ static void make_mounts_private(void)
         die("mount /");
 }
 
-/* /proc は、マウントしたときの PID 名前空間を映す。だから ps のために、自分のも
- * のを重ねる。フラグは、ホストの /proc と同じかより厳しくする。proc(5) */
+/* /proc は、マウントしたときの PID 名前空間を映す。だから ps のために、
+ * 自分のものを重ねる。set-user-ID もデバイスも実行も、ここには要らないので、
+ * フラグで禁じる。proc(5) */
 static void mount_proc(void)
 {
     unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -181,8 +183,8 @@ int main(int argc, char *argv[])
     int status;
 
     prepare_launcher();
-    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
-     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
+     * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
     if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */

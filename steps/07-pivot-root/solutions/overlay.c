@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -53,8 +52,9 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
 }
 
-/* 対応づけの前からいる子は、まだ 65534 のまま。uid 0 になってから exec しない
- * と、ケーパビリティーが消える。capabilities(7) */
+/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+ * マッピングされていないので、65534 に見える。uid 0 になってから exec
+ * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
 {
     if (setresgid(0, 0, 0) == -1)
@@ -162,7 +162,7 @@ static void make_link(const char *to, const char *path)
  * 差し替えられる。runc(8) も、ほぼ同じものを並べる */
 static void populate_dev(void)
 {
-    enter_mount("dev", TMPFS_MAGIC);
+    enter_mount("dev");
     /* ここの端末はデバイスなので、devpts にだけは MS_NODEV を付けられない */
     make_mount("devpts", "pts", MS_NOSUID | MS_NOEXEC,
                "newinstance,ptmxmode=666");
@@ -227,8 +227,8 @@ int main(int argc, char *argv[])
     int status;
 
     prepare_launcher();
-    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の失
-     * 敗、EOF なら成功になる。O_CLOEXEC は open(2) */
+    /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
+     * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
     if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
