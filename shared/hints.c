@@ -116,9 +116,8 @@ static const struct hint hints[] = {
     {"mkdir", "cgroup", ENOENT, NULL, NULL,
      "今いる cgroup が、見えている木の中にありません (コンテナの中など)\n"
      "sudo を付けてホストで実行してください。あきらめるなら --no-cgroup"},
-    {"mkdir", NULL, EACCES, NULL, NULL,
-     "ルートにマウント先のディレクトリーがなく、作る権限もありません\n"
-     "make rootfs で作り直すか、mkdir で作ってください"},
+    {"chdir", NULL, ENOENT, NULL, NULL,
+     "ルートにするディレクトリがありません。make rootfs で作ってください"},
     {"chdir", NULL, ENOTDIR, NULL, NULL,
      "--rootfs にはディレクトリーを指定してください"},
     {"chdir", NULL, EACCES, NULL, NULL,

@@ -263,3 +263,14 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     [ "${lines[1]}" = /proc/1 ]
     [ "${#lines[@]}" -le 3 ]
 }
+
+# sudo -i のあとの /root のように、コンテナの root の入れないディレクトリから
+# bats test_tags=to09
+@test "started in a directory that only the host's root may enter, the container starts all the same" {
+    mkdir -m 700 "$BATS_TEST_TMPDIR/closed"
+    cd "$BATS_TEST_TMPDIR/closed"
+    # shellcheck disable=SC2016 # $$ は、中の sh が展開する
+    SUDO_UID=4711 SUDO_GID=4712 run -0 "$(user_bin)" run sh -c 'echo $$; readlink /proc/self/ns/pid'
+    [ "${lines[0]}" = 1 ]
+    [ "${lines[1]}" != "$(readlink /proc/self/ns/pid)" ]
+}

@@ -142,7 +142,7 @@ copy_rootfs() {
 # bats test_tags=to09
 @test "a rootfs that is not there: status 125, the path and a hint" {
     run -125 "$BIN" run --rootfs /no/such/rootfs true
-    [[ ${lines[0]} =~ ^"$NAME: "(chroot|mount)" /no/such/rootfs: No such file or directory"$ ]]
+    [[ ${lines[0]} =~ ^"$NAME: "(chroot|chdir)" /no/such/rootfs: No such file or directory"$ ]]
     [[ ${lines[1]} == "  ヒント: "* ]]
 }
 

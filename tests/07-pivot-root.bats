@@ -9,6 +9,7 @@ setup() {
 teardown() {
     stop_container
     ip link del outer 2>/dev/null || true
+    umount "$BATS_TEST_TMPDIR/point" 2>/dev/null || true
     mount --make-rprivate /
 }
 
@@ -64,7 +65,7 @@ all_mounts() {
         for (i = 7; $i != "-"; i++);
         print $5, $(i + 1), $6 }' <<<"$output")" = '/proc proc rw,nosuid,nodev,noexec
 /sys sysfs ro,nosuid,nodev,noexec
-/dev tmpfs rw,nosuid,noexec
+/dev tmpfs rw,nosuid,nodev,noexec
 /dev/pts devpts rw,nosuid,noexec
 /dev/shm tmpfs rw,nosuid,nodev,noexec
 /dev/mqueue mqueue rw,nosuid,nodev,noexec' ]
@@ -206,13 +207,49 @@ pts/ptmx' ]
     [ "$(ls -A outside fs/target)" = $'fs/target:\n\noutside:' ]
 }
 
+# rootfs は使う人のもの。足りないディレクトリを作ると、失敗しても残る
 # bats test_tags=to09
-@test "a rootfs without dev, proc and sys gets them" {
-    # 中の uid 0 が書けるように、持ち主を root にする (対応づけは 0 -> 0)
-    cp -a --no-preserve=ownership "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
-    rmdir "$BATS_TEST_TMPDIR/fs/"{dev,proc,sys}
-    run -0 "$BIN" run --rootfs "$BATS_TEST_TMPDIR/fs" sh -c '[ -c /dev/null ] && ls -d /dev /proc/1 /sys/class'
-    [ "${#lines[@]}" = 3 ]
+@test "a rootfs without dev, proc or sys is refused, and nothing is made in it" {
+    mkdir "$BATS_TEST_TMPDIR/fs" "$BATS_TEST_TMPDIR/fs/"{dev,proc,sys}
+    cd "$BATS_TEST_TMPDIR"
+    for dir in dev proc sys; do
+        rmdir "fs/$dir"
+        before=$(find fs)
+        run -125 "$BIN" run --rootfs fs true
+        [ "${lines[0]}" = "$NAME: openat2 $dir: No such file or directory" ]
+        [[ ${lines[1]} == "  ヒント: "* ]]
+        [ "$(find fs)" = "$before" ]
+        mkdir "fs/$dir"
+    done
+    # コマンドが見つからないときも同じ
+    run -127 "$BIN" run --rootfs fs no-such-command
+    [ "$(find fs | sort)" = $'fs\nfs/dev\nfs/proc\nfs/sys' ]
+}
+
+# "/" や "." という名前は、重ねたあとも下のほうを指す
+# bats test_tags=to09
+@test "--rootfs /, . and .. hold, and so do a mount point and a shared mount: own processes, sysfs, devices" {
+    ip link add outer type veth peer name outer-peer
+    mkdir "$BATS_TEST_TMPDIR/point"
+    mount --bind "$ROOTFS" "$BATS_TEST_TMPDIR/point"
+    mount --make-shared "$BATS_TEST_TMPDIR/point"
+    state=$(cat /proc/self/mountinfo)
+    for case in /:/ "$ROOTFS:." "$ROOTFS/bin:.." "$ROOTFS/bin:../bin/.." "/:$BATS_TEST_TMPDIR/point" \
+        "$BATS_TEST_TMPDIR/point:."; do
+        cd "${case%%:*}"
+        # shellcheck disable=SC2016 # $# は、中の sh が展開する
+        run -0 "$BIN" run --rootfs "${case#*:}" sh -c 'set -- /proc/[0-9]*
+            echo $#; ls -A /sys/fs/cgroup | wc -l; echo /sys/class/net/*; echo /dev/*
+            echo gone >/dev/null; cat /dev/null; readlink /proc/self/cwd'
+        cd /
+        [ "${lines[0]}" = 1 ] && [ "${lines[1]}" = 0 ]
+        [[ ${lines[2]} == /sys/class/net/lo* && ${lines[2]} != *outer* ]]
+        [ "${lines[3]}" = "$(printf ' /dev/%s' fd full mqueue null ptmx pts random shm \
+            stderr stdin stdout tty urandom zero | cut -c 2-)" ]
+        [ "${lines[4]}" = / ]
+    done
+    [ "$state" = "$(cat /proc/self/mountinfo)" ]
+    umount "$BATS_TEST_TMPDIR/point"
 }
 
 # bats test_tags=to09

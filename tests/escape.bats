@@ -159,9 +159,24 @@ ALL='07 08 09'
     done
 }
 
+# ホストのファイルは、中のもの。それでも、プロセスと cgroup は見えない
+# 守る行: bind_rootfs() の fchdir(tree)
+@test "with --rootfs / and --rootfs . the processes and cgroups are the container's only" {
+    for step in $ALL; do
+        for who in $BOTH; do
+            for FS in / .; do
+                cd "$DIR/fs"
+                run -0 launch "$step" "$who" sh -c 'set -- /proc/[0-9]*
+                    echo $#; kill -0 "$0" 2>/dev/null; ls -A /sys/fs/cgroup' "$USER_VICTIM"
+                [ "$output" = 1 ]
+            done
+        done
+    done
+}
+
 # --- /proc と /sys ------------------------------------------------------------
 
-# 守る行: flags |= CLONE_NEWPID と、mounts[] の {"proc", "proc", ...}
+# 守る行: flags |= CLONE_NEWPID と、mount_file_systems() の mount_dir("proc", ...)
 @test "root and cwd of every process that the container sees are the container's" {
     script='[ /proc/1/root/ -ef / ] || echo "another root"
         for dir in /proc/[0-9]*/root /proc/[0-9]*/cwd /proc/[0-9]*/task/*/root; do
@@ -183,7 +198,7 @@ ALL='07 08 09'
     done
 }
 
-# 守る行: 08 の cover_paths() と、mounts[] の sysfs の MS_RDONLY
+# 守る行: 08 の cover_paths() と、mount_file_systems() の sysfs の MS_RDONLY
 @test "from 08 on, nothing of the kernel in /proc and /sys can be opened for writing" {
     for step in 08 09; do
         for who in $BOTH; do
@@ -281,7 +296,7 @@ ALL='07 08 09'
 
 # --- 名前空間 -----------------------------------------------------------------
 
-# 守る行: write_file("/proc/sys/user/max_user_namespaces", "0") と drop_capabilities()
+# 守る行: write_file("sys/user/max_user_namespaces", "0") と drop_capabilities()
 @test "from 08 on, no namespace of any kind can be made or joined" {
     result "08 09" "$BOTH" ENOSPC unshare_user clone_user
     result "08 09" "$BOTH" EPERM unshare_mount unshare_net unshare_pid unshare_ipc \
@@ -543,7 +558,7 @@ race() {
     RACER=
 }
 
-# 守る行: populate_dev() と mount_file_systems() が、dev の中をたどり直さないこと
+# 守る行: populate_dev() が、dev の中をたどり直さないこと
 @test "while somebody swaps dev for a link, 70 starts make nothing outside the rootfs" {
     cp -a "$DIR/fs" "$DIR/swapped-dev"
     FS=$DIR/swapped-dev
@@ -555,6 +570,7 @@ race() {
     [ "$(ls -A "$DIR/target")" = "" ]
     # ふつうに戻せば、また始まる
     rm -rf "${FS:?}/dev" "$FS/dev-other"
+    mkdir "$FS/dev"
     run -0 launch 08 sudoer sh -c '[ -c /dev/null ]'
 }
 

@@ -135,6 +135,22 @@ all_removed() {
     unchanged_within 0
 }
 
+# 足りないものを作れば、失敗したあとにも残る
+@test "a rootfs is as before, also one that lacks the directories to mount on" {
+    requires root userns cgroup
+    local number before dir=$BATS_TEST_TMPDIR
+    mkdir "$dir/empty"
+    cp -a "$(dirname "$BIN")/rootfs/fs" "$dir/fs"
+    before=$(find "$dir/empty" "$dir/fs" -printf '%p %y %m %U %s %T@ %C@\n')
+    for number in 06 07 08 09; do
+        run -125 "$(step "$number")" run --rootfs "$dir/empty" true
+        run -127 "$(step "$number")" run --rootfs "$dir/fs" no-such-command
+        run -7 "$(step "$number")" run --rootfs "$dir/fs" sh -c 'exit 7'
+        [ "$(find "$dir/empty" "$dir/fs" -printf '%p %y %m %U %s %T@ %C@\n')" = "$before" ]
+    done
+    unchanged_within 0
+}
+
 @test "after a set-up that fails in the parent, the host is as before" {
     requires root userns cgroup strace
     local number
