@@ -92,6 +92,13 @@ void mount_dir(const char *source, const char *target, const char *type,
  * 1 語だけの名前は、外から差し替えられない。statfs(2) */
 void enter_mount(const char *path);
 
+/* glibc 2.36 より前のヘッダーと musl にはない。open_tree(2), move_mount(2) */
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE         1
+#define OPEN_TREE_CLOEXEC       O_CLOEXEC
+#define MOVE_MOUNT_F_EMPTY_PATH 4
+#endif
+
 /* --- ct-launcher.c: 子を作り、親と子をそろえる --------------------------- */
 
 /* 子を作る前に 1 度だけ呼ぶ。閉じている 0, 1, 2 番の fd を /dev/null で埋め、

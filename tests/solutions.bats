@@ -300,6 +300,16 @@ END
     [ "$(cat "/proc/$CONTAINER/root/note")" = first ]
 }
 
+@test "overlay: --rootfs takes . too; / has other mounts on it, and is refused" {
+    answer 07-overlay
+    cd "$(dirname "$BIN")/rootfs/fs"
+    run -0 "$BIN" run --rootfs . sh -c 'echo hi >/note && set -- /proc/[0-9]* && echo $#'
+    [ "$output" = 1 ]
+    [ ! -e note ]
+    run -125 "$BIN" run --rootfs / true
+    [[ ${lines[0]} == *": mount overlay: Invalid argument" ]]
+}
+
 # --- 08-seccomp ----------------------------------------------------------------
 
 @test "seccomp: a filter is in force, also after --cap-add: mount, unshare, setns get EPERM" {

@@ -96,7 +96,7 @@ static void mount_layers(const char *rootfs)
     if (lower == -1)
         die("open %s", rootfs);
     /* この名前空間の中では、ホストの /tmp の上に重ねてよい。rootfs に重ねると、
-     * それが "/" や "." のときは、chdir しても重ねたほうに入れない */
+     * それが "." のときは、chdir しても重ねたほうに入れない */
     if (mount("tmpfs", "/tmp", "tmpfs", 0, "mode=755,size=64m") == -1)
         die("mount /tmp");
     if (chdir("/tmp") == -1)

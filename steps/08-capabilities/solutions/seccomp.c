@@ -436,7 +436,7 @@ static _Noreturn void child(const struct options *opt,
     switch_root();
     /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
      * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
-    enter_mount("/proc");
+    enter_mount("/proc"); /* 続く名前は、ここからたどる */
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
     leave_session_keyring();
