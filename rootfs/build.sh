@@ -10,9 +10,10 @@
 # DEMO_DIR の静的な実行ファイルを DEST/demo に入れる。
 # 種類と元を、木の隣の DEST.kind に書く。同じ種類で作り直すなら、元は省ける。
 set -euo pipefail
-umask 022
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../shared/scripts/environment.bash"
+top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 demo_dir=${DEMO_DIR:-$top/build/demo}
 kind=${1:-busybox}
 dest=${2:-$top/rootfs/fs}
@@ -277,7 +278,7 @@ unpack() {
     # /dev の中身は除く。デバイスは一般ユーザーには作れない。 mknod(2)
     # 持ち主は利用者になる。setuid も外す。残すと、誰でもその人になれてしまう。
     # .. や、リンク越しに木の外を指す名前があれば、tar は失敗する。 tar(1)
-    LC_ALL=C tar --extract --file="$1" --force-local --directory="$tree" \
+    tar --extract --file="$1" --force-local --directory="$tree" \
         --no-same-owner --no-same-permissions --delay-directory-restore \
         --anchored --exclude='dev/*' --exclude='./dev/*' --exclude='/dev/*' \
         --warning=no-timestamp --warning=no-unknown-keyword \

@@ -3,6 +3,9 @@
 # ういないものだけを消す。何も残っていなければ、何もしない。
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
+
 # veth の目印は、リンクの別名 (alias) にある: container-steps PID。/sys/class/net は、
 # 別のネットワーク名前空間のものが見えていることがある
 while read -r link owner; do

@@ -14,6 +14,8 @@ case ${1-} in
 0[2-9]) step=$1 ;;
 *) fail "no such step: '${1-}'" '02 から 09 を指定します: make diff05' 2 ;;
 esac
+# shellcheck source-path=SCRIPTDIR source=environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../../steps"
 before=$(echo 0$((10#$step - 1))-*/main.c)
 after=$(echo "$step"-*/main.c)

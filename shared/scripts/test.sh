@@ -12,7 +12,9 @@
 # は、ほかのテストの時間まで奪うので、最後に 1 つで動かす。
 set -euo pipefail
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
+TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 export TOP
 bin_dir=$TOP
 bin='' negative='' all=''
@@ -33,6 +35,7 @@ while (($#)); do
     esac
     shift
 done
+cd "$TOP"
 
 [[ $(id -u) == 0 ]] || fail "must be root" "make test (sudo は make が付けます)"
 command -v bats >/dev/null ||
@@ -50,18 +53,19 @@ sanitized=
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# 1 つの単位: NAME STEP BIN BATS の引数...
+# 1 つの単位: NAME STEP PROGRAM BATS の引数...。PROGRAM は bin_dir から、ファイルは TOP から
+# の相対パス。TOP に空白や ' があってもよいように
 # ステップ 05 のテストのうち to07 の付いたものは、06 と 07 のプログラムでも成り立つ
 plan() {
     local n file name
     for n in 01 02 03 04 05 06 07 08 09; do
-        echo "$n $n $bin_dir/step$n $TOP/tests/$n-*.bats"
+        echo "$n $n step$n tests/$n-*.bats"
         # 遅い所では、すべてを受け継いだ最後のステップだけ
         [[ $n == 09 || ($n != 01 && (-n $all || -z ${VM:-}$sanitized)) ]] || continue
-        echo "$n-inherited $n $bin_dir/step$n" $(seq -f "--filter-tags to%02g" "$n" 9) \
-            $(seq -f "$TOP/tests/%02g-*.bats" $((10#$n - 1)))
+        echo "$n-inherited $n step$n" $(seq -f "--filter-tags to%02g" "$n" 9) \
+            $(seq -f "tests/%02g-*.bats" $((10#$n - 1)))
     done
-    for file in "$TOP"/tests/[a-z]*.bats; do
+    for file in tests/[a-z]*.bats; do
         name=$(basename "$file" .bats)
         case $name in
         *-slow) continue ;;
@@ -70,37 +74,37 @@ plan() {
         host | rootfs | tools) [[ -n $all || -z $sanitized ]] || continue ;;
         esac
         # ld.so.preload で入り込もうとするテストは、サニタイザーと合わない
-        echo "$name 09 $bin_dir/step09${sanitized:+ --filter-tags !san:no} $file"
+        echo "$name 09 step09${sanitized:+ --filter-tags !san:no} $file"
     done
 }
 
 plan_negative() {
     local n before=/bin/true
     for n in 01 02 03 04 05 06 07 08 09; do
-        echo "$n $n $before $TOP/tests/$n-*.bats"
-        before=$bin_dir/step$n
+        echo "$n $n $before tests/$n-*.bats"
+        before=step$n
     done
     # 発展課題の答えのかわりに、答えのないプログラムで
-    echo "solutions 09 $bin_dir/step09 $TOP/tests/solutions.bats"
+    echo "solutions 09 step09 tests/solutions.bats"
 }
 
 # SUITE は、拡張子のない名前 (rootfs) か、ステップの番号 (05)
 plan_selected() {
     local suite file n
     for suite in "${suites[@]}"; do
-        file=$TOP/tests/$suite.bats
-        [[ -e $file ]] || file=$(compgen -G "$TOP/tests/$suite-*.bats") ||
+        file=tests/$suite.bats
+        [[ -e $file ]] || file=$(compgen -G "tests/$suite-*.bats") ||
             fail "no such suite: $suite" "05 のような番号か、tests/ にある .bats の名前です"
         n=${suite:0:2}
         [[ $n == 0[1-9] ]] || n=09
-        echo "$(basename "$file" .bats) $n ${bin:-$bin_dir/step$n} $file"
+        echo "$(basename "$file" .bats) $n step$n $file"
     done
 }
 
 # 使い捨てのホストで bats を動かし、結果を見せる
 run_unit() {
     local name=$1 status=0 start=$SECONDS host=("$TOP/tests/host/host.sh")
-    export STEP=$2 BIN=$3 TAP=$work/$1.tap
+    export STEP=$2 BIN=${bin:-$(cd "$bin_dir" && realpath "$3")} TAP=$work/$1.tap
     shift 3
     case $name in
     rootfs-slow) host+=(--real-network) ;;                                   # パッケージを取りに行く
@@ -109,9 +113,9 @@ run_unit() {
     [[ -z $bin ]] || host+=(bash -c 'end_stuck & exec "$@"' bash)
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
     "${host[@]}" bats --tap $* </dev/null >"$TAP" 2>"$TAP.err" || status=$?
-    # bats が 1 つもテストを見つけずに終わったのは、失敗
-    if ! grep -qE '^1\.\.' "$TAP"; then
-        echo "not ok 1 $name: bats did not run (status $status)" >>"$TAP"
+    # 失敗したテストがないのに失敗したのは、bats がテストを動かさなかったか、途中で終わったとき
+    if ! grep -q '^1\.\.' "$TAP" || { ((status)) && ! grep -q '^not ok ' "$TAP"; }; then
+        echo "not ok 1 $name: bats did not run all tests (status $status)" >>"$TAP"
         sed 's/^/# /' "$TAP.err" >>"$TAP"
     fi
     report "$name" "$((SECONDS - start))" <"$TAP"
@@ -151,7 +155,7 @@ run_units() {
 }
 
 export -f run_unit end_stuck report
-export work negative bin
+export work negative bin bin_dir
 # tests/helpers.bash は、失敗したあとでは長く待たない
 [[ -z $bin ]] || export CHECK=1
 if [[ -n $negative ]]; then

@@ -3,10 +3,12 @@
 #   lint-prose.sh FILE...    リポジトリの一番上からのパスで
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export LC_ALL=C.UTF-8 NO_COLOR=1
+export NO_COLOR=1
 
 # 手引きの節。どのステップも、この順に並べる
 SECTIONS=(

@@ -11,7 +11,9 @@
 #   - コマンドは、隔離が済んでから動くか、動かないか。ランチャーが先に死んだなら動かない
 #   - 終了ステータスは 128+n (準備のあいだに子を失ったランチャーは 125)
 set -euo pipefail
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
+TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 export TOP
 # shellcheck source=inject.bash
 source "$TOP/tests/campaign/inject.bash"

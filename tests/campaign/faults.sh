@@ -15,7 +15,9 @@
 #   never   失敗することがないので、試さない
 # どの場合も、ホストは元のまま、プロセスは残らず、止まらなくなることもない。
 set -euo pipefail
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
+TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 export TOP
 # shellcheck source=inject.bash
 source "$TOP/tests/campaign/inject.bash"

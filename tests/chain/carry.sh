@@ -13,6 +13,8 @@
 #   ファイル 元のHEAD版 渡した版 結果の版 (コンフリクトしたときは conflict)
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 fail() {

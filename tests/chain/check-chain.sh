@@ -4,6 +4,8 @@
 # 1 つのファイルだけで決まること (行の幅、関数の長さなど) は、make lint が見る
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 shopt -s nullglob
 

@@ -4,6 +4,8 @@
 #   step-table.sh --check  表が古ければ、書き直さずに失敗する (make check-chain)
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readme=README.ja.md
 

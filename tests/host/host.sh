@@ -12,7 +12,9 @@
 # ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
 set -euo pipefail
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
+TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 export TOP
 # shellcheck source-path=SCRIPTDIR source=attendee.bash
 . "$TOP/tests/host/attendee.bash"
@@ -90,8 +92,16 @@ copy_workshop() {
     chmod 755 "$1"
 }
 
+# /tmp の noexec は、この名前空間のマウントでだけ外す。テストは、その下でもプログラムを作る
+allow_exec() {
+    local point
+    ! point=$(findmnt -nro TARGET -O noexec -T "${TMPDIR:-/tmp}") ||
+        mount -o remount,bind,exec "$(printf %b "$point")"
+}
+
 inside() {
     local point
+    allow_exec
     for point in $(cgroup_points); do
         mount --bind "$point/$cgroup" "$point"
     done

@@ -7,6 +7,8 @@
 # 使い捨てのホストの中で動くので、ネットワークや /run には触れない
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=build/bench
 runs=${RUNS:-50}

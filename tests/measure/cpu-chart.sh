@@ -7,6 +7,8 @@
 # 使い捨てのホストの中で動くので、ホストは変わらない
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=build/cpu-chart
 WORK=0.25 # 1 本のスレッドにさせる仕事。CPU を 1 つ使って、この秒数 [s]

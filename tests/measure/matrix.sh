@@ -6,6 +6,8 @@
 #   matrix.sh --check   README とスライドにある表が、今の結果と違えば失敗する
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 DOCUMENTS=(README.ja.md slides/00.md)
 
@@ -167,7 +169,7 @@ tests/host/host.sh --eth0 -- tests/measure/matrix.sh inside "$columns"
 table=$(print_table "$columns")
 if [[ -z ${1-} ]]; then
     grep -v '^|---' <<<"$table" | sed 's/\*//g; s/^| //; s/ |$//; s/ | /|/g' |
-        LC_ALL=C.UTF-8 column -t -s '|'
+        column -t -s '|'
     echo '〃 は、左の列と同じ'
     exit
 fi

@@ -1,0 +1,112 @@
+# 受講者のいろいろな環境で、作って、試す。1 つのテストが 1 つの環境 (make nightly)
+#
+# どの環境でも、attendee が make し、sudo を通して試す。sudo は環境変数の多くを捨てる
+# ので、初めから root の人としても試す。環境が本当にそうなっていることも見る
+load helpers
+
+setup() {
+    requires root userns net sudo
+    WORKSHOP=$USER_HOME/workshop
+    SUITES='01 03 07'
+    place "$WORKSHOP"
+}
+
+teardown() {
+    mount --make-rprivate /
+    for mounted in /usr/lib/locale "$WORKSHOP" /tmp; do
+        [ -z "${MOUNTED:-}" ] || [ "$mounted" != "$MOUNTED" ] || umount --lazy "$mounted"
+    done
+    rm -rf "$WORKSHOP"
+}
+
+# 作る前のワークショップのコピーを置く: place DIR
+place() {
+    mkdir -p "$1"
+    tar -C "$TOP" --exclude=./.git --exclude=./slides/tool/node_modules --exclude=./build \
+        --exclude='./step0?' --exclude='./rootfs/fs*' -cf - . | tar -C "$1" -xf -
+    chown -R attendee: "$USER_HOME"
+}
+
+# その人のシェルで打つ: attendee LINE [NAME=VALUE...]。LINE の前に、環境 (IN) を整える
+attendee() {
+    (cd "$WORKSHOP" && as_user TERM=xterm "${@:2}" sh -c "${IN:-:} && $1")
+}
+
+root() {
+    (cd "$WORKSHOP" && env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=xterm "${@:2}" sh -c "${IN:-:} && $1")
+}
+
+# 作り、試し、差分を見る: everything [NAME=VALUE...]
+everything() {
+    attendee 'make -j2 && make test01 && make diff02 | grep -q "^+.*clone"' "$@"
+    root "make test-suites SUITES='$SUITES'" "$@"
+}
+
+@test "messages in Japanese" {
+    # C.UTF-8 のあるディレクトリに、1 つ足す
+    cp -a /usr/lib/locale "$BATS_TEST_TMPDIR/locale"
+    localedef -i ja_JP -f UTF-8 "$BATS_TEST_TMPDIR/locale/ja_JP.utf8" || skip 'needs locales'
+    mount --bind "$BATS_TEST_TMPDIR/locale" /usr/lib/locale
+    MOUNTED=/usr/lib/locale
+    attendee 'ls /nowhere 2>&1' LANG=ja_JP.UTF-8 | grep そのような
+    SUITES='03 05 signals rootfs tools hints cli' everything LANG=ja_JP.UTF-8 LANGUAGE=ja
+}
+
+@test "a locale that is not installed" {
+    everything LC_ALL=xx_XX.UTF-8
+}
+
+@test "a path with blanks, a quote and Japanese" {
+    mv "$WORKSHOP" "$USER_HOME/it's コンテナ  講習"
+    WORKSHOP="$USER_HOME/it's コンテナ  講習"
+    everything
+}
+
+@test "a path through a symbolic link" {
+    chmod 755 "$BATS_TEST_TMPDIR"
+    ln -s "$WORKSHOP" "$BATS_TEST_TMPDIR/link"
+    WORKSHOP=$BATS_TEST_TMPDIR/link
+    everything
+}
+
+@test "/tmp is mounted noexec" {
+    mount --bind /tmp /tmp
+    mount -o remount,bind,noexec /tmp
+    MOUNTED=/tmp
+    everything
+}
+
+@test "umask 077" {
+    IN='umask 077' everything
+}
+
+@test "at most 64 open files" {
+    IN='ulimit -n 64' everything
+}
+
+@test "POSIXLY_CORRECT" {
+    everything POSIXLY_CORRECT=1
+}
+
+@test "a shell that ends at once, no home directory, no terminal type" {
+    everything SHELL=/bin/false HOME=/nonexistent TERM=
+}
+
+@test "a shell with settings of its own" {
+    echo 'echo noise; set -o noclobber' >"$USER_HOME/settings"
+    everything CDPATH=. BASH_ENV="$USER_HOME/settings" SHELLOPTS=noclobber NO_COLOR=1 \
+        PS_FORMAT=pid TAR_OPTIONS=--verbose GREP_OPTIONS=-v
+}
+
+@test "sbin is not in PATH" {
+    everything PATH=/usr/bin:/bin
+}
+
+@test "make's own flags: in parallel, keep going, silent" {
+    everything MAKEFLAGS='-j4 -k -s'
+}
+
+@test "from a hook of git" {
+    attendee 'git init --quiet ../other'
+    everything GIT_DIR="$USER_HOME/other/.git" GIT_INDEX_FILE="$USER_HOME/other/.git/index"
+}
