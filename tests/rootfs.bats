@@ -52,7 +52,10 @@ as_uid() {
 
 make_user_dir() {
     user_dir=$(mktemp -d /tmp/rootfs-test.XXXXXX)
-    cp -R "$build" "$DEMO_DIR" "$user_dir"
+    mkdir "$user_dir/rootfs" "$user_dir/shared"
+    cp "$build" "$user_dir/rootfs"
+    cp -R "$TOP/shared/scripts" "$user_dir/shared"
+    cp -R "$DEMO_DIR" "$user_dir"
     chown -R "$user:$user" "$user_dir"
 }
 
@@ -275,7 +278,7 @@ start_half_build() {
     make_user_dir
     cp root.tar "$user_dir"
     TARBALL=$user_dir/root.tar DEMO_DIR=$user_dir/demo run -0 \
-        as_uid "$user_dir/build.sh" tar "$user_dir/fs"
+        as_uid "$user_dir/rootfs/build.sh" tar "$user_dir/fs"
     [[ -x $user_dir/fs/lib/su && ! -e $user_dir/fs/lib/null ]]
 }
 
@@ -423,17 +426,17 @@ build_with_resolv_conf() {
     requires root
     make_user_dir
     export DEMO_DIR=$user_dir/demo
-    as_uid "$user_dir/build.sh" busybox "$user_dir/fs"
+    as_uid "$user_dir/rootfs/build.sh" busybox "$user_dir/fs"
     mkdir -p "$user_dir/fs/locked/deep"
     touch "$user_dir/fs/locked/deep/file"
     chown -R "$user" "$user_dir/fs/locked"
     chmod 500 "$user_dir/fs/locked/deep"
     chmod 000 "$user_dir/fs/locked"
-    as_uid "$user_dir/build.sh" host "$user_dir/fs"
+    as_uid "$user_dir/rootfs/build.sh" host "$user_dir/fs"
     [[ ! -e $user_dir/fs/locked && ! -e $user_dir/fs/bin/busybox ]]
     [[ $(<"$user_dir/fs.kind") == 'host /' ]]
     cd "$user_dir"
-    assert_only build.sh demo fs fs.kind
+    assert_only demo fs fs.kind rootfs shared
 }
 
 @test "a failed build leaves the old tree and its kind as they were" {
@@ -464,9 +467,9 @@ build_with_resolv_conf() {
     export DEMO_DIR=$user_dir/demo
     cp -R "$fs" "$user_dir/old"
     tar -C "$user_dir/old" -cf "$user_dir/root.tar" .
-    as_uid "$user_dir/build.sh" busybox "$user_dir/busybox"
-    as_uid "$user_dir/build.sh" host "$user_dir/host"
-    TARBALL=$user_dir/root.tar as_uid "$user_dir/build.sh" tar "$user_dir/tar"
+    as_uid "$user_dir/rootfs/build.sh" busybox "$user_dir/busybox"
+    as_uid "$user_dir/rootfs/build.sh" host "$user_dir/host"
+    TARBALL=$user_dir/root.tar as_uid "$user_dir/rootfs/build.sh" tar "$user_dir/tar"
     run -0 find "$user_dir"/{busybox,host,tar} "$user_dir"/*.kind ! -uid "$user"
     [[ -z $output ]]
     [[ -x $user_dir/tar/demo/unchroot ]]

@@ -84,6 +84,20 @@ everything() {
     IN='ulimit -n 64' everything
 }
 
+@test "core files of any size" {
+    IN='ulimit -c unlimited' everything
+    [ -z "$(find "$WORKSHOP" -name 'core*')" ]
+}
+
+@test "no standard input; signals that the shell ignores" {
+    IN='exec <&-; trap "" HUP INT QUIT PIPE CHLD' everything
+}
+
+@test "a directory for temporary files that nobody else can read, with a blank" {
+    mkdir -m 700 "$BATS_TEST_TMPDIR/of root"
+    root "make -j2 && make test-suites SUITES='$SUITES rootfs signals'" TMPDIR="$BATS_TEST_TMPDIR/of root"
+}
+
 @test "POSIXLY_CORRECT" {
     everything POSIXLY_CORRECT=1
 }

@@ -45,6 +45,8 @@ command -v bats >/dev/null ||
 unset SUDO_UID SUDO_GID SUDO_USER SUDO_COMMAND
 # make から始めても、スイートの中の make は 1 つ目の make として動く
 unset MAKEFLAGS MFLAGS MAKELEVEL
+# /tmp のかわりの場所 (pam_tmpdir(8)) は、ほかのユーザーには読めない
+unset TMPDIR
 
 # LeakSanitizer は ptrace(2) を使うので、strace で調べるテストとは一緒に使えない
 sanitized=

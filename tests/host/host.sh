@@ -95,13 +95,15 @@ copy_workshop() {
 # /tmp の noexec は、この名前空間のマウントでだけ外す。テストは、その下でもプログラムを作る
 allow_exec() {
     local point
-    ! point=$(findmnt -nro TARGET -O noexec -T "${TMPDIR:-/tmp}") ||
+    ! point=$(findmnt -nro TARGET -O noexec -T /tmp) ||
         mount -o remount,bind,exec "$(printf %b "$point")"
 }
+
 
 inside() {
     local point
     allow_exec
+    ulimit -S -c 0 # core を残さない
     for point in $(cgroup_points); do
         mount --bind "$point/$cgroup" "$point"
     done
