@@ -38,6 +38,8 @@ requires() {
         rootless) setpriv --reuid 4711 --regid 4711 --clear-groups \
             unshare --user true 2>/dev/null || met=false ;;
         cpus2) [ "$(nproc)" -ge 2 ] || met=false ;;
+        japanese) compgen -G '/usr/share/locale*/ja/LC_MESSAGES/coreutils.mo' >/dev/null &&
+            [ -e /usr/share/i18n/locales/ja_JP ] || met=false ;;
         net) unshare --net true 2>/dev/null || met=false ;;
         sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3 | nft | newuidmap | script)
             command -v "$word" >/dev/null || met=false

@@ -48,6 +48,7 @@ slides-accept: $(NODE) ## 変わった差分の説明を、読み直したこと
 	@node slides/tool/build.mjs --accept $(DOC)
 $(NODE): slides/tool/package-lock.json
 	@npm ci --prefix slides/tool --loglevel=error && touch $@
+	$(call give_back,$@)
 
 # --- 仮想マシン ----------------------------------------------------------------
 vm-test: ## 使い捨ての Debian 13 で、README の 2 行とすべてのテストを動かす

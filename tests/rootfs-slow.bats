@@ -86,6 +86,11 @@ make_image() {
     run -0 chroot fs ip -V
     run -0 chroot fs mount --version
     run -0 chroot fs sh -c 'command -v ps && command -v nc'
+    # 端末に出すときと同じ (-q)
+    touch fs/root/日本語
+    LC_ALL='' LANG=C.UTF-8 run -0 chroot fs ls -q /root
+    [[ $output == 日本語 ]]
+    rm fs/root/日本語
     # sudo を打った人以外のものは、1 つもない
     run -0 find fs fs.kind ! \( -uid 61234 -a -gid 61234 \)
     [[ -z $output ]]

@@ -139,6 +139,15 @@ start_half_build() {
     grep -q '^127.0.0.1 .*container' "$fs/etc/hosts"
 }
 
+# README.ja.md がそう言う
+@test "busybox: ls shows a Japanese name as ?, find and the shell as it is" {
+    requires root
+    run -0 "$build" busybox fs
+    touch fs/root/日本語
+    run -0 chroot fs sh -c 'LANG=C.UTF-8 ls /root; find /root -type f; cd /root; echo *'
+    [[ ${lines[*]} == '??? /root/日本語 日本語' ]]
+}
+
 @test "busybox is built when no kind is named, and the kind is recorded" {
     run -0 "$build" '' fs
     [[ $(<fs.kind) == 'busybox /bin/busybox' ]]

@@ -43,9 +43,10 @@ everything() {
 }
 
 @test "messages in Japanese" {
+    requires japanese
     # C.UTF-8 のあるディレクトリに、1 つ足す
     cp -a /usr/lib/locale "$BATS_TEST_TMPDIR/locale"
-    localedef -i ja_JP -f UTF-8 "$BATS_TEST_TMPDIR/locale/ja_JP.utf8" || skip 'needs locales'
+    localedef -i ja_JP -f UTF-8 "$BATS_TEST_TMPDIR/locale/ja_JP.utf8"
     mount --bind "$BATS_TEST_TMPDIR/locale" /usr/lib/locale
     MOUNTED=/usr/lib/locale
     attendee 'ls /nowhere 2>&1' LANG=ja_JP.UTF-8 | grep そのような
@@ -60,6 +61,7 @@ everything() {
     mv "$WORKSHOP" "$USER_HOME/it's コンテナ  講習"
     WORKSHOP="$USER_HOME/it's コンテナ  講習"
     everything
+    attendee 'cp step01 "my step" && make check01 BIN="my step"'
 }
 
 @test "a path through a symbolic link" {
@@ -95,7 +97,7 @@ everything() {
 
 @test "a directory for temporary files that nobody else can read, with a blank" {
     mkdir -m 700 "$BATS_TEST_TMPDIR/of root"
-    root "make -j2 && make test-suites SUITES='$SUITES rootfs signals'" TMPDIR="$BATS_TEST_TMPDIR/of root"
+    everything TMPDIR="$BATS_TEST_TMPDIR/of root"
 }
 
 @test "POSIXLY_CORRECT" {
@@ -123,4 +125,21 @@ everything() {
 @test "from a hook of git" {
     attendee 'git init --quiet ../other'
     everything GIT_DIR="$USER_HOME/other/.git" GIT_INDEX_FILE="$USER_HOME/other/.git/index"
+}
+
+@test "make once with sudo, then without" {
+    attendee 'sudo -n make -j2 all solutions SAN=1 && sudo -n make -j2 all solutions'
+    [ -z "$(find "$WORKSHOP" ! -user attendee)" ]
+    attendee 'touch steps/02-*/main.c && make step02 && make clean'
+}
+
+@test "a workshop that nobody can write to, once it is built" {
+    attendee 'make -j2 all solutions'
+    mount --bind "$WORKSHOP" "$WORKSHOP"
+    mount -o remount,bind,ro "$WORKSHOP"
+    MOUNTED=$WORKSHOP
+    attendee 'make && make test01 && make diff02 >/dev/null'
+    touch "$USER_HOME/now"
+    run -2 attendee 'make -B step02'
+    [[ $output == *'make: cannot write build/step02.o'*'  ヒント: '* ]]
 }

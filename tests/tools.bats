@@ -93,6 +93,11 @@ assert_error() {
     [[ ${lines[-1]} == '  ヒント: '* ]]
 }
 
+# make の終わりの行 (*** Error) の前にある 2 行: assert_error_with MESSAGE HINT
+assert_error_with() {
+    [[ $output == *"$1"$'\n  ヒント: '*"$2"* ]]
+}
+
 # 06 から後で行末に足した行を、03 で変える。06 でコンフリクトする
 make_conflict() {
     local step
@@ -478,6 +483,45 @@ diff_step() {
     done
 }
 
+# --- make ---------------------------------------------------------------------
+
+# attendee のものにした小さな 9 つ
+make_own() {
+    rm -rf "$USER_HOME/repo"
+    cp -R . "$USER_HOME/repo"
+    chown -R attendee: "$USER_HOME/repo"
+    cd "$USER_HOME/repo"
+}
+
+@test "make: what is made with sudo belongs to the user" {
+    requires root sudo gcc
+    make_own
+    as_user sudo -n make step01
+    [ -x step01 ]
+    [ -z "$(find . ! -user attendee)" ]
+    # root の作業場所なら、root のもの
+    chown root: . && rm -rf build
+    as_user sudo -n make step01
+    [ "$(stat -c %U build/step01.o)" = root ]
+}
+
+@test "make: a file that another user made is named, with the command that helps" {
+    requires root gcc
+    make_own
+    make step01
+    touch "$(main_of 01)"
+    run -2 as_user make step01
+    assert_error_with "make: cannot write build/step01.o" "sudo chown -R 4711: '$PWD'"
+    run -2 as_user make clean
+    assert_error_with "make: cannot write build/" "sudo chown -R 4711: '$PWD'"
+    chown -R attendee: .
+    as_user make step01
+    # 読み取り専用なら、所有者を変えても書けない
+    run -2 unshare --mount sh -c 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" &&
+        make -B step01'
+    assert_error_with "make: cannot write build/step01.o" '書ける場所にコピー'
+}
+
 # --- need-header, help, setup -----------------------------------------
 
 @test "need-header: a missing header names the package and the command" {
@@ -566,6 +610,15 @@ END
     rm ../path/sudo
     FAKE_UID=1000 PATH=$PWD/../path run -1 sh shared/scripts/setup.sh
     assert_error 'must be root, and sudo is not installed'
+}
+
+@test "setup: sbin is in PATH, also after an su that keeps the user's" {
+    make_system
+    : >../updated
+    # shellcheck disable=SC2016 # 中の sh の変数
+    printf '#!/bin/sh\necho ":$PATH:" >../sbin\n' >../path/apt-get
+    PATH=$PWD/../path run -0 sh shared/scripts/setup.sh
+    [[ $(<../sbin) == *:/usr/sbin:* ]]
 }
 
 @test "setup: a system without apt-get is told the packages" {

@@ -8,6 +8,8 @@
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
 set -eu
+# su で root になっても、PATH に sbin のないことがある。dpkg は、そこにあるものを使う。su(1)
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 base='
 gcc libc6-dev                   # コンパイル (サニタイザーも gcc と一緒に入る)
@@ -36,6 +38,7 @@ mmdebstrap                      # Debian の rootfs
 debian-archive-keyring          # Ubuntu で Debian の署名を調べる
 tmux                            # 端末を使うテスト
 qemu-system-x86 qemu-system-arm # 仮想マシン (x86-64, arm64)
+locales                         # 日本語のロケールでのテスト
 xz-utils zstd                   # 圧縮した tar から作る rootfs のテスト
 debvm qemu-user-static arch-test # 仮想マシンのイメージを作る (x86-64, arm64)
 openssh-client python3-pexpect  # 仮想マシンに入る
