@@ -62,6 +62,8 @@ everything() {
     WORKSHOP="$USER_HOME/it's コンテナ  講習"
     everything
     attendee 'cp step01 "my step" && make check01 BIN="my step"'
+    run -2 attendee 'make vm </dev/null'
+    [[ $output == *'vm.py: the path has a blank, a quote or a comma'*'  ヒント: '* ]]
 }
 
 @test "a path through a symbolic link" {

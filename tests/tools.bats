@@ -517,6 +517,7 @@ make_own() {
     chown -R attendee: .
     as_user make step01
     # 読み取り専用なら、所有者を変えても書けない
+    # shellcheck disable=SC2016 # 展開するのは、中の sh
     run -2 unshare --mount sh -c 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" &&
         make -B step01'
     assert_error_with "make: cannot write build/step01.o" '書ける場所にコピー'

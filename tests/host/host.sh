@@ -99,7 +99,6 @@ allow_exec() {
         mount -o remount,bind,exec "$(printf %b "$point")"
 }
 
-
 inside() {
     local point
     allow_exec

@@ -296,6 +296,10 @@ def test():
 
 
 def main():
+    # mmdebstrap と QEMU は、パスをシェルや自分の書き方で読む
+    if re.search(r'''[\s'",\\]''', TOP):
+        die(f'the path has a blank, a quote or a comma: {TOP}',
+            '仮想マシンを使うなら、そのような文字のない場所に置きます')
     if ARCH not in MACHINES or ACCEL not in ACCELERATORS or SUITE not in ('trixie', 'bookworm'):
         die(f'SUITE={SUITE} ARCH={ARCH} VM_ACCEL={ACCEL}: unknown machine',
             'SUITE は trixie か bookworm、ARCH は amd64 か arm64、VM_ACCEL は tcg か kvm です')
