@@ -64,6 +64,16 @@ on_busy_machine() {
     [[ ${lines[1]} == '  ヒント: '* ]]
 }
 
+@test "locale, umask and the settings of shells are the same for everybody" {
+    run -0 env LANG=ja_JP.UTF-8 LC_MESSAGES=ja_JP.UTF-8 LANGUAGE=ja POSIXLY_CORRECT=1 CDPATH=. \
+        TAR_OPTIONS=-v SHELL=/bin/false PATH=/usr/bin:/bin \
+        bash -c 'umask 077 && ulimit -S -c "$(ulimit -H -c)" && exec "$0" sh -c "env; umask; ulimit -c"' "$HOST"
+    [[ ${lines[*]: -2} == '0022 0' ]]
+    [[ $output == *'LC_ALL=C.UTF-8'* && $output == *'SHELL=/bin/sh'* ]]
+    [[ $output =~ PATH=[^$'\n']*/usr/sbin ]]
+    run ! grep -E '^(LC_MESSAGES|LANGUAGE|POSIXLY_CORRECT|CDPATH|TAR_OPTIONS)=' <<<"$output"
+}
+
 @test "it dies with its caller, and everything in it" {
     bash -c '"$1" setsid sleep "$2" 3>&- 4>&- & wait' bash "$HOST" "1000.5" 3>&- 4>&- &
     local caller=$!
@@ -107,4 +117,14 @@ check() {
         int main(void) { for (fork();;) pause(); }'
     STUCK_AFTER=1 run -1 check
     [[ $output == *' 3 failed, 0 skipped'* ]]
+}
+
+# --- make test -----------------------------------------------------------------
+
+@test "a bats that ends before the last test is a failure" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '%s\n' '#!/bin/sh' 'printf "1..2\nok 1 one\n"' 'exit 1' >"$BATS_TEST_TMPDIR/bin/bats"
+    chmod +x "$BATS_TEST_TMPDIR/bin/bats"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run -1 "$TOP/shared/scripts/test.sh" 04
+    [[ $output == *'1 passed, 1 failed'*'not ok 1 04-uts-hostname: bats did not run all tests (status 1)'* ]]
 }
