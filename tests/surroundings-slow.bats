@@ -51,7 +51,7 @@ everything() {
     mount --bind "$BATS_TEST_TMPDIR/locale" /usr/lib/locale
     MOUNTED=/usr/lib/locale
     attendee 'ls /nowhere 2>&1' LANG=ja_JP.UTF-8 | grep そのような
-    SUITES='03 05 signals rootfs tools hints cli' everything LANG=ja_JP.UTF-8 LANGUAGE=ja
+    SUITES='03 signals rootfs tools' everything LANG=ja_JP.UTF-8 LANGUAGE=ja
 }
 
 @test "a locale that is not installed" {
@@ -90,11 +90,6 @@ everything() {
     IN='ulimit -n 64' everything
 }
 
-@test "core files of any size" {
-    IN='ulimit -c unlimited' everything
-    [ -z "$(find "$WORKSHOP" -name 'core*')" ]
-}
-
 @test "no standard input; signals that the shell ignores" {
     IN='exec <&-; trap "" HUP INT QUIT PIPE CHLD' everything
 }
@@ -128,7 +123,7 @@ everything() {
 
 @test "from a hook of git" {
     attendee 'git init --quiet ../other'
-    everything GIT_DIR="$USER_HOME/other/.git" GIT_INDEX_FILE="$USER_HOME/other/.git/index"
+    SUITES='01 tools' everything GIT_DIR="$USER_HOME/other/.git" GIT_INDEX_FILE="$USER_HOME/other/.git/index"
 }
 
 @test "make once with sudo, then without" {

@@ -103,6 +103,8 @@ inside() {
     local point
     allow_exec
     ulimit -S -c 0 # core を残さない
+    # 絞ってあれば、戻せるときは戻す。getrlimit(2)
+    (($(ulimit -n) >= 1024)) || ulimit -n 1024 2>/dev/null || true
     for point in $(cgroup_points); do
         mount --bind "$point/$cgroup" "$point"
     done
