@@ -56,6 +56,14 @@ on_busy_machine() {
     [ "$output" = $'3\nhere lo there /dev/shm: /run/netns:\n1\n/proc /sys' ]
 }
 
+@test "a chroot whose path has a blank does not appear; one that another mount covers is no error" {
+    run -0 unshare --mount sh -c 'mkdir -p "$0/a b" "$0/c/proc" &&
+        mount -t proc proc "$0/a b" && mount -t proc proc "$0/c/proc" &&
+        mount -t tmpfs tmpfs "$0/c" && exec "$@"' \
+        "$BATS_TEST_TMPDIR" "$HOST" sh -c '! mountpoint "$0/a b"' "$BATS_TEST_TMPDIR"
+    [[ $output == *'is not a mountpoint' ]]
+}
+
 @test "its status is the command's; an unknown option is refused" {
     run -7 "$HOST" -- sh -c 'exit 7'
     run -143 "$HOST" sh -c 'kill -TERM $$'

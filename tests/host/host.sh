@@ -41,8 +41,13 @@ enter_cgroups() {
 # proc と sysfs も外す。どこも隠れていないものが 1 つでも見えると、隠した /proc や /sys の
 # 下でも、名前空間の中で新しくマウントできてしまう
 make_sysfs() {
+    local point
     mount --move /sys/fs/cgroup /mnt
-    findmnt -rno TARGET -t proc,sysfs | grep -vx /proc | xargs -d '\n' umount --lazy
+    # 別のマウントの下になって、パスでは届かないものは、外せない
+    findmnt -rno TARGET -t proc,sysfs | grep -vx /proc | while read -r point; do
+        point=$(printf %b "$point")
+        ! mountpoint -q "$point" || umount --lazy "$point"
+    done
     mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
     mount --move /mnt /sys/fs/cgroup
 }
