@@ -313,7 +313,12 @@ make_conflict() {
     done
 }
 
-@test "carry: outside a git repository it says what it needs" {
+@test "carry: outside a git repository it says what it needs; in another user's, what git says" {
+    requires root
+    chown -R 4711 .
+    run -1 carry 03
+    [[ $output == *safe.directory* ]]
+    assert_error 'no git repository'
     rm -rf .git
     GIT_CEILING_DIRECTORIES=$BATS_TEST_TMPDIR run -1 carry 03
     assert_error 'no git repository'

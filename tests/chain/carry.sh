@@ -28,7 +28,7 @@ case ${1-} in
 0[1-9]) step=$1 ;;
 *) fail "no such step: '${1-}'" '01 から 09 を指定します: make carry STEP=03' 2 ;;
 esac
-git rev-parse --verify -q HEAD >/dev/null 2>&1 ||
+git rev-parse --verify -q HEAD >/dev/null ||
     fail 'no git repository with a commit here' \
         '変更の前の形を git から読むので、clone したものの中で使います'
 state=$(git rev-parse --git-path carry)
