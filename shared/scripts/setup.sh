@@ -8,7 +8,8 @@
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
 set -eu
-# su で root になっても、PATH に sbin のないことがある。dpkg は、そこにあるものを使う。su(1)
+# su で root になっても、PATH に sbin のないことがある。
+# dpkg は、そこにあるものを使う。su(1)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 base='

@@ -55,8 +55,9 @@ sanitized=
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# 1 つの単位: NAME STEP PROGRAM BATS の引数...。PROGRAM は bin_dir から、ファイルは TOP から
-# の相対パス。TOP に空白や ' があってもよいように
+# 1 つの単位: NAME STEP PROGRAM BATS の引数...
+# TOP に空白や ' があってもよいように、PROGRAM は bin_dir からの、
+# ファイルは TOP からの相対パスにする
 # ステップ 05 のテストのうち to07 の付いたものは、06 と 07 のプログラムでも成り立つ
 plan() {
     local n file name
@@ -115,7 +116,8 @@ run_unit() {
     [[ -z $bin ]] || host+=(bash -c 'end_stuck & exec "$@"' bash)
     # shellcheck disable=SC2048,SC2086 # tests/05-*.bats は、ここで広げる
     "${host[@]}" bats --tap $* </dev/null >"$TAP" 2>"$TAP.err" || status=$?
-    # 失敗したテストがないのに失敗したのは、bats がテストを動かさなかったか、途中で終わったとき
+    # 失敗したテストがないのに失敗したのは、
+    # bats がテストを動かさなかったか、途中で終わったとき
     if ! grep -q '^1\.\.' "$TAP" || { ((status)) && ! grep -q '^not ok ' "$TAP"; }; then
         echo "not ok 1 $name: bats did not run all tests (status $status)" >>"$TAP"
         sed 's/^/# /' "$TAP.err" >>"$TAP"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# これから作るファイルのディレクトリを作る。書けなければ、することを示して失敗する
+# これから作るファイルのディレクトリを作る。
+# 書けなければ、することを示して失敗する
 # 使い方: writable.sh FILE...
 set -eu
 
@@ -11,7 +12,8 @@ for file; do
         if [ "$(stat -c %u "$path")" = "$(id -u)" ] || [ "$(id -u)" = 0 ]; then
             echo '  ヒント: 書ける場所にコピーして、そこで make します' >&2
         else
-            echo "  ヒント: ほかのユーザーが make したものです: sudo chown -R $(id -u): '$PWD'" >&2
+            echo '  ヒント: ほかのユーザーが make したものです:' \
+                "sudo chown -R $(id -u): '$PWD'" >&2
         fi
         exit 1
     fi

@@ -97,7 +97,8 @@ copy_workshop() {
     chmod 755 "$1"
 }
 
-# /tmp の noexec は、この名前空間のマウントでだけ外す。テストは、その下でもプログラムを作る
+# テストは、/tmp の下でもプログラムを作って動かす。
+# noexec は、この名前空間のマウントでだけ外す
 allow_exec() {
     local point
     ! point=$(findmnt -nro TARGET -O noexec -T /tmp) ||
