@@ -59,24 +59,30 @@ void die_with_parent(const struct pipes *pipes)
         _exit(EXIT_SETUP);
 }
 
-void gate_wait(const struct pipes *pipes)
+uint8_t gate_wait(const struct pipes *pipes)
 {
-    char go;
+    uint8_t byte;
 
     /* 自分が書き込み側を持っていると、親が死んでも EOF が来ない。pipe(7) */
     close(pipes->gate[1]);
-    ssize_t length = read(pipes->gate[0], &go, 1);
+    ssize_t length = read(pipes->gate[0], &byte, 1);
     if (length == -1)
         die("read gate");
     if (length == 0)
         _exit(EXIT_SETUP);
     close(pipes->gate[0]);
+    return byte;
 }
 
 void gate_open(const struct pipes *pipes)
 {
+    gate_send(pipes, 0);
+}
+
+void gate_send(const struct pipes *pipes, uint8_t byte)
+{
     close(pipes->gate[0]);
-    if (write(pipes->gate[1], "", 1) == -1 && errno != EPIPE)
+    if (write(pipes->gate[1], &byte, 1) == -1 && errno != EPIPE)
         die("write gate");
     close(pipes->gate[1]);
 }

@@ -117,13 +117,16 @@ void begin_child(const struct pipes *pipes);
  * 変えるとこの設定は消えるので、そのたびに呼ぶ。PR_SET_PDEATHSIG(2const) */
 void die_with_parent(const struct pipes *pipes);
 
-/* 子: ゲートが開くのを待つ。親が死んだか、準備に失敗して終わったら (EOF)、
- * ここで終わる */
-void gate_wait(const struct pipes *pipes);
+/* 子: ゲートが開くのを待ち、親の渡した 1 バイトを返す。親が死んだか、
+ * 準備に失敗して終わったら (EOF)、ここで終わる */
+uint8_t gate_wait(const struct pipes *pipes);
 
 /* 親: 門を開ける。子がもういなくても、ここでは失敗にしない。waitpid(2) が教えて
  * くれる */
 void gate_open(const struct pipes *pipes);
+
+/* 同じ。ただし、子に 1 バイトを渡す */
+void gate_send(const struct pipes *pipes, uint8_t byte);
 
 /* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、そうでなけれ
  * ば自分の id。sudo(8) の ENVIRONMENT */

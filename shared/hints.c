@@ -205,15 +205,17 @@ static const struct hint hints[] = {
     {"netlink", NULL, EPERM, NULL, NULL,
      "ホストのネットワークを変えられるのは root だけです。sudo を付けて\n"
      "実行してください。ネットワークをあきらめるなら --no-veth"},
-    {"setns", NULL, EPERM, NULL, NULL,
-     "ホストのネットワークを変えられるのは root だけです。sudo を付けて\n"
-     "実行してください。ネットワークをあきらめるなら --no-veth"},
-    {"netlink", NULL, EEXIST, NULL, NULL,
-     "同じ名前のリンクか同じアドレスの経路が、もうあります\n"
-     "ip link と ip route で確かめてください"},
+    {"netlink", "route", EEXIST, NULL, NULL,
+     "10.0.0.0/24 から 10.0.255.0/24 まで、どれも使われています\n"
+     "VPN が 10.0.0.0/8 や 0.0.0.0/1 の経路を足していないか、ip route で\n"
+     "確かめてください。ネットワークをあきらめるなら --no-veth"},
     {"netlink", NULL, EOPNOTSUPP, NULL, NULL,
      "カーネルに veth がありません。sudo modprobe veth を試してください\n"
      "ネットワークをあきらめるなら --no-veth"},
+    {"link", NULL, EBUSY, NULL, NULL,
+     "コンテナは終わりましたが、そのネットワーク名前空間を誰かが使っています\n"
+     "sudo lsns -t net で探し (nsenter など)、終わらせれば、これも消えます\n"
+     "リンクだけを消すなら、sudo ip link delete %s"},
 };
 
 static bool file_starts_with(const char *path, const char *value)

@@ -1,22 +1,24 @@
-/* netlink.c - rtnetlink のメッセージを組み立て、答えを待つ */
+/* netlink.c - netlink のメッセージを組み立て、答えを読む */
 #define _GNU_SOURCE
 #include "netlink.h"
+#include "ct-private.h"
+#include "ct.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <sched.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SUBNET(n) (10U << 24 | (n) << 8) /* 10.0.n.0 */
 
 /* 1 つの要求。属性を書き足していく。大きさは libmnl の examples にならう */
 struct request {
@@ -26,70 +28,6 @@ struct request {
     };
 };
 
-static struct mnl_socket *open_here(void)
-{
-    struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-
-    if (nl != NULL && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == -1) {
-        mnl_socket_close(nl);
-        nl = NULL;
-    }
-    return nl;
-}
-
-struct mnl_socket *netlink_open(pid_t pid)
-{
-    char path[64];
-
-    if (pid == 0)
-        return open_here();
-    snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    int there = open(path, O_RDONLY | O_CLOEXEC);
-    struct mnl_socket *nl = NULL;
-
-    /* ソケットは、開いたときの名前空間にずっと属する。だから開いたらすぐ戻る */
-    if (here != -1 && there != -1 && setns(there, CLONE_NEWNET) == 0) {
-        nl = open_here();
-        if (setns(here, CLONE_NEWNET) == -1) {
-            netlink_close(nl);
-            nl = NULL;
-        }
-    }
-    int error = errno;
-    close(here);
-    close(there);
-    errno = error;
-    return nl;
-}
-
-void netlink_close(struct mnl_socket *nl)
-{
-    if (nl != NULL)
-        mnl_socket_close(nl);
-}
-
-/* 要求を送り、答えのメッセージを 1 つずつ callback に渡す */
-static int talk(struct mnl_socket *nl, struct request *req, mnl_cb_t callback,
-                void *data)
-{
-    static unsigned sequence;
-    char answer[16384];
-    unsigned port = mnl_socket_get_portid(nl);
-    int result;
-
-    req->head.nlmsg_seq = ++sequence;
-    if (mnl_socket_sendto(nl, &req->head, req->head.nlmsg_len) == -1)
-        return -1;
-    do {
-        ssize_t length = mnl_socket_recvfrom(nl, answer, sizeof(answer));
-        if (length == -1)
-            return -1;
-        result = mnl_cb_run(answer, length, sequence, port, callback, data);
-    } while (result > 0);
-    return result;
-}
-
 static void *start(struct request *req, int type, int flags, size_t size)
 {
     mnl_nlmsg_put_header(&req->head);
@@ -98,95 +36,41 @@ static void *start(struct request *req, int type, int flags, size_t size)
     return mnl_nlmsg_put_extra_header(&req->head, size);
 }
 
-int link_add_veth(struct mnl_socket *nl, const char *name, const char *peer,
-                  pid_t pid)
+/* 要求を送り、答えのメッセージを 1 つずつ callback に渡す */
+static int exchange(struct mnl_socket *nl, struct request *req,
+                    mnl_cb_t callback, void *data)
 {
-    struct request req;
-    int flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    char answer[16384];
+    int result;
 
-    start(&req, RTM_NEWLINK, flags, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
-    struct nlattr *info = mnl_attr_nest_start(&req.head, IFLA_LINKINFO);
-    mnl_attr_put_strz(&req.head, IFLA_INFO_KIND, "veth");
-    struct nlattr *data = mnl_attr_nest_start(&req.head, IFLA_INFO_DATA);
-    struct nlattr *other = mnl_attr_nest_start(&req.head, VETH_INFO_PEER);
-    mnl_nlmsg_put_extra_header(&req.head, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(&req.head, IFLA_IFNAME, peer);
-    mnl_attr_put_u32(&req.head, IFLA_NET_NS_PID, pid);
-    mnl_attr_nest_end(&req.head, other);
-    mnl_attr_nest_end(&req.head, data);
-    mnl_attr_nest_end(&req.head, info);
-    if (talk(nl, &req, NULL, NULL) == -1)
+    if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == -1 ||
+        mnl_socket_sendto(nl, &req->head, req->head.nlmsg_len) == -1)
         return -1;
-
-    char mark[64];
-    snprintf(mark, sizeof(mark), LINK_MARK " %d", getpid());
-    start(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
-    mnl_attr_put_strz(&req.head, IFLA_IFALIAS, mark);
-    return talk(nl, &req, NULL, NULL);
+    do {
+        ssize_t length = mnl_socket_recvfrom(nl, answer, sizeof(answer));
+        if (length == -1)
+            return -1;
+        result = mnl_cb_run(answer, length, 0, mnl_socket_get_portid(nl),
+                            callback, data);
+    } while (result > 0);
+    return result;
 }
 
-int link_up(struct mnl_socket *nl, const char *name)
+/* protocol は、カーネルのどこと話すか。socket(2) の 3 つ目。netlink(7) */
+static int talk(int protocol, struct request *req, mnl_cb_t callback,
+                void *data)
 {
-    struct request req;
-    struct ifinfomsg *link = start(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(*link));
+    struct mnl_socket *nl = mnl_socket_open2(protocol, SOCK_CLOEXEC);
+    int result = nl == NULL ? -1 : exchange(nl, req, callback, data);
+    int error = errno;
 
-    link->ifi_flags = IFF_UP;
-    link->ifi_change = IFF_UP;
-    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
-    return talk(nl, &req, NULL, NULL);
+    if (nl != NULL)
+        mnl_socket_close(nl);
+    errno = error;
+    return result;
 }
 
-static int save_index(const struct nlmsghdr *head, void *data)
-{
-    const struct ifinfomsg *link = mnl_nlmsg_get_payload(head);
-
-    *(int *)data = link->ifi_index;
-    return MNL_CB_OK;
-}
-
-/* リンクの番号を返す。なければ -1 と ENODEV。ip link show NAME */
-static int link_index(struct mnl_socket *nl, const char *name)
-{
-    struct request req;
-    int index = -1;
-
-    /* ACK も頼むのは、答えの最後がどれかを talk() に知らせるため */
-    start(&req, RTM_GETLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
-    return talk(nl, &req, save_index, &index) == -1 ? -1 : index;
-}
-
-void link_wait_gone(const char *name, unsigned index)
-{
-    struct timespec interval = {.tv_nsec = 500 * 1000};
-    unsigned now;
-
-    for (int i = 0; i < 4000 && (now = if_nametoindex(name)) != 0; i++) {
-        if (index != 0 && now != index)
-            return;
-        nanosleep(&interval, NULL);
-    }
-}
-
-int addr_add(struct mnl_socket *nl, const char *name, uint32_t address,
-             unsigned prefix)
-{
-    struct request req;
-    int flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-    int index = link_index(nl, name);
-    struct ifaddrmsg *addr = start(&req, RTM_NEWADDR, flags, sizeof(*addr));
-
-    if (index == -1)
-        return -1;
-    addr->ifa_family = AF_INET;
-    addr->ifa_prefixlen = prefix;
-    addr->ifa_index = index;
-    mnl_attr_put_u32(&req.head, IFA_LOCAL, htonl(address));
-    mnl_attr_put_u32(&req.head, IFA_ADDRESS, htonl(address));
-    return talk(nl, &req, NULL, NULL);
-}
+/* --- 使われている 10.0.N.0/24 を調べる ------------------------------------ */
 
 /* 短いほうのプレフィックスで比べて等しければ、2 つの範囲は重なっている。ホスト
  * 自身のアドレスは local の表にあり、リンクが止まっていても載っている。ほかの表
@@ -207,17 +91,151 @@ static int mark_route(const struct nlmsghdr *head, void *data)
         if (mnl_attr_get_type(attr) != RTA_DST)
             continue;
         uint32_t subnet = ntohl(mnl_attr_get_u32(attr));
-        for (uint32_t n = 0; n < 256; n++)
+        for (int n = 0; n < 256; n++)
             used[n] |= (subnet ^ SUBNET(n)) >> (32 - length) == 0;
     }
     return MNL_CB_OK;
 }
 
-int routes_in_use(struct mnl_socket *nl, bool used[256])
+/* IPv6 のソケットは、IPv4 の相手を ::ffff:10.0.0.5 のように表す。ipv6(7) */
+static uint32_t ipv4_of(int family, const uint32_t *address)
+{
+    const uint32_t mapped[] = {0, 0, htonl(0xffff)};
+
+    if (family == AF_INET)
+        return ntohl(address[0]);
+    return memcmp(address, mapped, sizeof(mapped)) ? 0 : ntohl(address[3]);
+}
+
+/* デフォルトの経路で届く相手 (ssh の接続元など) のいる範囲を取ると、
+ * 返事がコンテナへ行ってしまう。両端が同じ範囲にあるものは数えない。
+ * 終わったコンテナとの接続が、しばらく残ったもの。sock_diag(7) */
+static int mark_peer(const struct nlmsghdr *head, void *data)
+{
+    bool *used = data;
+    const struct inet_diag_msg *found = mnl_nlmsg_get_payload(head);
+    uint32_t own = ipv4_of(found->idiag_family, found->id.idiag_src);
+    uint32_t peer = ipv4_of(found->idiag_family, found->id.idiag_dst);
+
+    if ((peer ^ SUBNET(0)) >> 16 == 0 && (peer ^ own) >> 8 != 0)
+        used[peer >> 8 & 0xff] = true;
+    return MNL_CB_OK;
+}
+
+static int mark_peers(int family, int protocol, bool used[256])
+{
+    struct request req;
+    struct inet_diag_req_v2 *diag =
+        start(&req, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sizeof(*diag));
+
+    diag->sdiag_family = family;
+    diag->sdiag_protocol = protocol;
+    diag->idiag_states = ~(1U << TCP_TIME_WAIT); /* もう終わった接続 */
+    if (talk(NETLINK_SOCK_DIAG, &req, mark_peer, used) == 0)
+        return 0;
+    return errno == ENOENT ? 0 : -1; /* CONFIG_INET_DIAG のないカーネル */
+}
+
+void subnets_in_use(bool used[256])
 {
     struct request req;
     struct rtmsg *route = start(&req, RTM_GETROUTE, NLM_F_DUMP, sizeof(*route));
 
     route->rtm_family = AF_INET;
-    return talk(nl, &req, mark_route, used);
+    if (talk(NETLINK_ROUTE, &req, mark_route, used) == -1)
+        die("netlink route 10.0.0.0/16");
+    if (mark_peers(AF_INET, IPPROTO_TCP, used) == -1 ||
+        mark_peers(AF_INET6, IPPROTO_TCP, used) == -1 ||
+        mark_peers(AF_INET, IPPROTO_UDP, used) == -1 ||
+        mark_peers(AF_INET6, IPPROTO_UDP, used) == -1)
+        die("netlink sock_diag 10.0.0.0/16");
+}
+
+/* --- リンクを作り、動かし、消えるのを待つ --------------------------------- */
+
+/* 作ったリンク。番号は、同じ名前の、ほかの人のリンクと見分けるため */
+static struct {
+    char name[IFNAMSIZ];
+    unsigned index;
+} made;
+
+int link_add_veth(const char *name, const char *peer, pid_t pid)
+{
+    struct request req;
+    int flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+
+    start(&req, RTM_NEWLINK, flags, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
+    struct nlattr *info = mnl_attr_nest_start(&req.head, IFLA_LINKINFO);
+    mnl_attr_put_strz(&req.head, IFLA_INFO_KIND, "veth");
+    struct nlattr *data = mnl_attr_nest_start(&req.head, IFLA_INFO_DATA);
+    struct nlattr *other = mnl_attr_nest_start(&req.head, VETH_INFO_PEER);
+    mnl_nlmsg_put_extra_header(&req.head, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(&req.head, IFLA_IFNAME, peer);
+    mnl_attr_put_u32(&req.head, IFLA_NET_NS_PID, pid);
+    mnl_attr_nest_end(&req.head, other);
+    mnl_attr_nest_end(&req.head, data);
+    mnl_attr_nest_end(&req.head, info);
+    if (talk(NETLINK_ROUTE, &req, NULL, NULL) == -1)
+        return -1;
+    snprintf(made.name, sizeof(made.name), "%s", name);
+    made.index = if_nametoindex(name);
+
+    char mark[64];
+    snprintf(mark, sizeof(mark), LINK_MARK " %d", getpid());
+    start(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
+    mnl_attr_put_strz(&req.head, IFLA_IFALIAS, mark);
+    return talk(NETLINK_ROUTE, &req, NULL, NULL);
+}
+
+static void set_address(int fd, const char *call, int request,
+                        struct ifreq *link, uint32_t address)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(address)};
+
+    memcpy(&link->ifr_addr, &in, sizeof(in));
+    if (ioctl(fd, request, link) == -1)
+        die("ioctl %s %s", call, link->ifr_name);
+}
+
+/* netlink でなく ioctl を使う。netlink のソケットを閉じても、カーネルは
+ * 名前空間をすぐには放さない (RCU の猶予期間。20 ミリ秒ほど)。
+ * 短いコマンドでは、veth が消えるのが、それだけ遅くなる。netdevice(7) */
+void link_up(const char *name, uint32_t address, unsigned prefix)
+{
+    struct ifreq link = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        die("socket AF_INET");
+    snprintf(link.ifr_name, sizeof(link.ifr_name), "%s", name);
+    set_address(fd, "SIOCSIFADDR", SIOCSIFADDR, &link, address);
+    set_address(fd, "SIOCSIFNETMASK", SIOCSIFNETMASK, &link,
+                ~0U << (32 - prefix));
+    if (ioctl(fd, SIOCGIFFLAGS, &link) == -1)
+        die("ioctl SIOCGIFFLAGS %s", name);
+    link.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &link) == -1)
+        die("ioctl SIOCSIFFLAGS %s", name);
+    close(fd);
+}
+
+void link_wait_gone(void)
+{
+    struct timespec interval = {.tv_nsec = 500 * 1000};
+    char message[64];
+    unsigned now;
+
+    for (int i = 0; i < 4000; i++) {
+        now = if_nametoindex(made.name);
+        if (now == 0 || (made.index != 0 && now != made.index))
+            return;
+        nanosleep(&interval, NULL);
+    }
+    snprintf(message, sizeof(message), "link %s", made.name);
+    dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
+            message, strerror(EBUSY));
+    print_hint(message, EBUSY);
 }

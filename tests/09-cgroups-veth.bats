@@ -21,6 +21,7 @@ teardown() {
     ip addr del 10.0.0.2/32 dev lo 2>/dev/null || true
     ip link del veth-host 2>/dev/null || true
     ip route flush root 10.0.0.0/8 2>/dev/null || true
+    ip netns del far 2>/dev/null || true
 }
 
 end_container() {
@@ -254,7 +255,7 @@ listening() {
 @test "veth-host has 10.0.0.1/24 outside, veth-child has 10.0.0.2/24 inside, lo is up" {
     start_container sleep 100
     run -0 ip -br addr show veth-host
-    [[ $output =~ ^"veth-host@"[^\ ]+\ +UP\ +"10.0.0.1/24 " ]]
+    [[ $output =~ ^"veth-host@"[^\ ]+\ +UP\ +"10.0.0.1/24 "$ ]]
     run -0 nsenter --target "$CONTAINER" --net ip -br addr
     [ "${#lines[@]}" = 2 ]
     [[ ${lines[0]} =~ ^"lo "\ *[^\ ]+\ +"127.0.0.1/8 " ]]
@@ -370,7 +371,63 @@ listening() {
     [ "$(ip route show table 4711 | xargs)" = "10.0.0.0/24 dev lo scope link" ]
 }
 
+# ホストの外にいる相手。デフォルトの経路で届く。名前空間 far の中で、TCP で待つ:
+# start_far ADDRESS/PORT...
+start_far() {
+    local target
+    ip netns add far
+    ip link add uplink type veth peer name uplink netns far
+    ip addr add 192.0.2.2/24 dev uplink
+    ip link set uplink up
+    ip route add default via 192.0.2.1
+    ip -n far addr add 192.0.2.1/24 dev uplink
+    ip -n far link set uplink up
+    ip -n far link set lo up
+    mkfifo "$BATS_TEST_TMPDIR/silence" # 終わりのない stdin
+    for target; do
+        ip -n far addr add "${target%/*}" dev lo
+        ip netns exec far busybox nc -l -p "${target#*/}" \
+            <>"$BATS_TEST_TMPDIR/silence" 3>&- 4>&- &
+        OTHERS+=($!)
+        retry 5 far_listens "${target#*/}"
+    done
+}
+
+far_listens() {
+    ip netns exec far ss -Htnl | grep -q ":$1 "
+}
+
+@test "a subnet of a peer that only the default route leads to is skipped: TCP, UDP, IPv6 sockets" {
+    start_far 10.0.0.5/7 10.0.2.6/8
+    exec {tcp}<>/dev/tcp/10.0.0.5/7 {udp}<>/dev/udp/10.0.1.6/7
+    exec {mapped_tcp}<>/dev/tcp/::ffff:10.0.2.6/8 {mapped_udp}<>/dev/udp/::ffff:10.0.3.7/7
+    start_container sleep 100
+    ip -br addr show veth-host4 | grep -q ' 10.0.4.1/24 '
+    [[ $(ip route get 10.0.0.5) == *" via 192.0.2.1 "* ]]
+    end_container
+    # 接続がなくなれば、また使う
+    exec {tcp}>&- {udp}>&- {mapped_tcp}>&- {mapped_udp}>&-
+    retry 5 next_is_first
+}
+
+next_is_first() {
+    inside 'ip -o -4 addr show veth-child' | grep -q ' 10.0.0.2/24 '
+}
+
+# 守る行: mark_peer() の (peer ^ own) >> 8
+@test "a connection that outlives its own container does not take the subnet" {
+    start_container nc -l -p 8080
+    listening "/proc/$CONTAINER" 8080
+    exec {tcp}<>/dev/tcp/10.0.0.2/8080
+    end_container
+    ss -Htn state connected | grep -q ' 10.0.0.2:8080'
+    run -0 inside 'ip -o -4 addr show veth-child'
+    [[ $output == *" 10.0.0.2/24 "* ]]
+    exec {tcp}>&-
+}
+
 @test "with all 256 subnets taken, the start is refused with a hint; one that is freed is used" {
+    requires strace
     private_cgroups
     # 半分は名前、半分は経路
     {
@@ -384,6 +441,10 @@ listening() {
     [[ ${lines[1]} == "  ヒント: "* ]]
     no_private_dirs
     [ "$links" = "$(ip -br link)" ]
+    # ほかの人のリンクが消えるのを待たない
+    run -125 strace -qq -f -e signal=none -e trace=nanosleep,clock_nanosleep \
+        -o "$BATS_TEST_TMPDIR/trace" "$BIN" run --no-cgroup true
+    [ ! -s "$BATS_TEST_TMPDIR/trace" ]
 
     ip route del 10.0.200.0/24
     run -0 inside 'ip -o -4 addr show veth-child'
@@ -394,15 +455,20 @@ listening() {
     for n in {0..127}; do echo "link del other$n"; done | ip -force -batch - 2>/dev/null || true
 }
 
+# 10.0.0.0/8 も 0.0.0.0/1 も、VPN のクライアントが足すもの
 @test "when the host routes all of 10.0.0.0/8, the start is refused with a hint, nothing is left" {
     private_cgroups
-    ip route add 10.0.0.0/8 dev lo
     links=$(ip -br link)
-    run -125 within 30 "$BIN" run true
-    [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
-    [[ ${lines[1]} == "  ヒント: "*"ip route"* || ${lines[2]} == "  ヒント: "*"ip route"* ]]
-    no_private_dirs
-    [ "$links" = "$(ip -br link)" ]
+    for range in 10.0.0.0/8 0.0.0.0/1; do
+        ip route add "$range" dev lo
+        run -125 within 30 "$BIN" run true
+        [ "${lines[0]}" = "$NAME: netlink route 10.0.0.0/16: File exists" ]
+        [[ ${lines[1]} == "  ヒント: "* && $output == *"$range"*"ip route"*--no-veth* ]]
+        no_private_dirs
+        [ "$links" = "$(ip -br link)" ]
+        ip route del "$range" dev lo
+    done
+    ip route add 10.0.0.0/8 dev lo
     run -0 "$BIN" run --no-veth true
     no_private_dirs
 }
@@ -427,6 +493,29 @@ listening() {
         run ! ip link show veth-host
         no_private_dirs
     done
+}
+
+@test "a link whose namespace somebody else holds stays, and the launcher says which and why" {
+    start_container sleep 100 2>"$BATS_TEST_TMPDIR/err"
+    nsenter --target "$CONTAINER" --net sleep 100 3>&- 4>&- &
+    OTHERS+=($!)
+    retry 5 test "/proc/$!/ns/net" -ef "/proc/$CONTAINER/ns/net"
+    end_container
+    mapfile -t lines <"$BATS_TEST_TMPDIR/err"
+    [ "${lines[0]}" = "$NAME: link veth-host: Device or resource busy" ]
+    [[ ${lines[1]} == "  ヒント: "* && ${lines[*]} == *lsns*nsenter*"ip link delete veth-host" ]]
+    ip link show veth-host
+    kill "${OTHERS[-1]}"
+    retry 5 eval '! ip link show veth-host'
+}
+
+@test "somebody else's link that has taken the name is neither waited for nor spoken of" {
+    start_container sleep 100 2>"$BATS_TEST_TMPDIR/err"
+    ip link del veth-host
+    ip link add veth-host type veth peer name foreign
+    end_container
+    [ "$(cat "$BATS_TEST_TMPDIR/err")" = "" ]
+    ip link show veth-host
 }
 
 @test "after SIGKILL of the launcher: processes and link within 2 s, groups with the next run" {

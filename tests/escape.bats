@@ -18,7 +18,7 @@ setup_file() {
     cp "$(dirname "$BIN")"/step0[789] "$DIR"
     cp -a "$(dirname "$BIN")/rootfs/fs" "$DIR/fs"
     local program
-    for program in attempts careless descriptors handle ipc overwrite swap writable; do
+    for program in advertise attempts careless descriptors handle ipc overwrite swap writable; do
         echo "$program"
     done | xargs -P "$(nproc)" -I @ \
         cc -static -o "$BATS_FILE_TMPDIR/@" "$BATS_TEST_DIRNAME/escape/@.c"
@@ -513,6 +513,18 @@ chmod: Operation not permitted
 elf: 1' ]
         stop_container
     done
+}
+
+# --- ネットワーク ---------------------------------------------------------------
+
+# CVE-2020-10749 と CVE-2020-13401。ping の返事が来れば、その前の広告も届いている
+# 守る行: 09 の disable_ipv6(name)
+@test "a router advertisement from inside, with NET_RAW, gives the host no route and no address" {
+    before=$(ip -6 route && ip -6 addr)
+    start_container --rootfs "$DIR/fs" --cap-add NET_RAW sh -c 'advertise veth-child &&
+        ping -c 1 -W 2 10.0.0.1 && echo sent; exec sleep 100' >"$BATS_TEST_TMPDIR/out" 2>&1
+    retry 5 grep -qx sent "$BATS_TEST_TMPDIR/out"
+    [ "$before" = "$(ip -6 route && ip -6 addr)" ]
 }
 
 # --- マウント先のシンボリックリンク -------------------------------------------

@@ -428,7 +428,7 @@ in_cgroup() (
 
 @test "an ordinary user cannot make a link, nor can root without CAP_NET_ADMIN" {
     run as_user "$USER_HOME/step09" run --no-cgroup true
-    expect 'setns|-|EPERM|-' 125 'setns /proc/*/ns/net: Operation not permitted'
+    expect 'netlink|-|EPERM|-' 125 'netlink *: Operation not permitted'
     run setpriv --bounding-set -net_admin "$(step 09)" run --no-cgroup true
     expect 'netlink|-|EPERM|-' 125 'netlink *: Operation not permitted'
 }
@@ -436,10 +436,30 @@ in_cgroup() (
 @test "all subnets are taken, or the kernel has no veth" {
     ip route add 10.0.0.0/8 dev lo
     run "$(step 09)" run --no-cgroup true
-    expect 'netlink|-|EEXIST|-' 125 'netlink route 10.0.0.0/16: File exists'
+    expect 'netlink|route|EEXIST|-' 125 'netlink route 10.0.0.0/16: File exists'
     ip route del 10.0.0.0/8 dev lo
     inject 09 sendto EOPNOTSUPP
     expect 'netlink|-|EOPNOTSUPP|-' 125 'netlink *: Operation not supported'
+}
+
+# コンテナのネットワーク名前空間に、nsenter が残る。それが終わるまで、リンクは消えない
+end_while_held() {
+    local holder status=0
+    BIN=$(step 09) start_container --no-cgroup sleep 100
+    nsenter --target "$CONTAINER" --net sleep 100 >/dev/null 2>&1 3>&- 4>&- &
+    holder=$!
+    retry 5 test "/proc/$holder/ns/net" -ef "/proc/$CONTAINER/ns/net"
+    kill -TERM "$LAUNCHER"
+    wait "$LAUNCHER" || status=$?
+    kill "$holder"
+    wait "$holder" 2>/dev/null || true
+    retry 5 eval '[ "$LINKS" = "$(ip -br link)" ]'
+    return "$status"
+}
+
+@test "somebody else holds the network namespace of a container that has ended" {
+    run end_while_held
+    expect 'link|-|EBUSY|-' 143 'link veth-host: Device or resource busy'
 }
 
 # --- 表そのもの ----------------------------------------------------------------

@@ -175,7 +175,7 @@ rootless_is_allowed() {
     rootless_is_allowed
     as_attendee 09
     run -125 "$BIN" run --no-cgroup echo ran
-    [[ ${lines[0]} == "step09: setns "*": Operation not permitted" ]]
+    [[ ${lines[0]} == "step09: netlink link veth-host: Operation not permitted" ]]
     [[ $output == *"  ヒント: "*--no-veth* && $output != *$'\n'ran* ]]
     [ "$LINKS" = "$(ip -br link)" ]
     run ! pgrep -u attendee

@@ -16,6 +16,7 @@
 #include <grp.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,71 +156,57 @@ static void join_cgroups(void)
     }
 }
 
-static struct {
-    struct mnl_socket *host, *inside;
-    char name[IFNAMSIZ];
-    unsigned index;
-} veth;
+/* コンテナの送るルーター広告 (RA) を、ホストは自分の経路にしてしまう。
+ * だから、up にする前に IPv6 を切る。IPv6 のないカーネルには、ファイルもない */
+static void disable_ipv6(const char *name)
+{
+    const char *file = path_of("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
 
-/* 使われていない 10.0.N.0/24 を探す。同じアドレスでも 2 つ目の veth は作れてし
- * まい、パケットは先にあったほうへ行く。名前のほうは重ならない。veth(4) */
-static uint32_t add_veth(pid_t pid)
+    if (access(file, F_OK) == 0)
+        write_file(file, "1");
+}
+
+/* 使われていない 10.0.N.0/24 を探し、ホストと中を 1 本のケーブルでつなぐ。
+ * 同じ名前のリンクは作れないので、作れたことが、N を取れた証拠になる。
+ * ホストに端を置くには、ホストの root の特権が要る。だから親が作る。veth(4) */
+static uint8_t create_veth(pid_t pid)
 {
     bool used[256] = {false};
+    char name[IFNAMSIZ];
 
-    if (routes_in_use(veth.host, used) == -1)
-        die("netlink route 10.0.0.0/16");
-    for (uint32_t n = 0; n < 256; n++) {
+    subnets_in_use(used);
+    for (int n = 0; n < 256; n++) {
         if (used[n])
             continue;
-        snprintf(veth.name, sizeof(veth.name), n ? "%s%u" : "%s", VETH_HOST, n);
-        if (link_add_veth(veth.host, veth.name, VETH_CHILD, pid) == 0)
-            return 10 << 24 | n << 8;
+        snprintf(name, sizeof(name), n ? "%s%d" : "%s", VETH_HOST, n);
+        if (link_add_veth(name, VETH_CHILD, pid) == 0) {
+            disable_ipv6(name);
+            link_up(name, SUBNET(n) + 1, 24);
+            return n;
+        }
         if (errno != EEXIST)
-            die("netlink link %s", veth.name);
+            die("netlink link %s", name);
     }
     errno = EEXIST;
     die("netlink route 10.0.0.0/16");
 }
 
-static void configure_link(struct mnl_socket *nl, const char *name,
-                           uint32_t address)
+/* 中の端は、子が用意する。自分のネットワーク名前空間を変えるには、
+ * 自分のユーザー名前空間の CAP_NET_ADMIN があればよい。netdevice(7) */
+static void configure_network(uint8_t n)
 {
-    if (addr_add(nl, name, address, 24) == -1)
-        die("netlink addr %s", name);
-    if (link_up(nl, name) == -1)
-        die("netlink up %s", name);
+    link_up(VETH_CHILD, SUBNET(n) + 2, 24);
+    link_up("lo", INADDR_LOOPBACK, 8);
 }
 
-/* ホストと中を 1 本のケーブルでつなぐ。片方の端を中に入れるには、ホストの root
- * の力が要る。だから子でなく親が作る。rtnetlink(7) */
-static void create_veth(pid_t pid)
-{
-    veth.host = netlink_open(0);
-    if (veth.host == NULL)
-        die("netlink socket");
-    veth.inside = netlink_open(pid);
-    if (veth.inside == NULL)
-        die("setns /proc/%d/ns/net", pid);
-    uint32_t subnet = add_veth(pid);
-    veth.index = if_nametoindex(veth.name);
-    configure_link(veth.host, veth.name, subnet + 1);
-    configure_link(veth.inside, VETH_CHILD, subnet + 2);
-    if (link_up(veth.inside, "lo") == -1)
-        die("netlink up lo");
-}
-
-/* 失敗したときも呼ばれる。名前空間は、つながるソケットがあるうちは消えない。
- * veth は一緒に消えるが、片付くまでに数十ミリ秒かかることがある。ホストが元に戻
- * るのを見届ける。atexit(3) */
+/* 失敗したときも呼ばれる。veth は名前空間と一緒に消えるが、少しあとになる。
+ * ホストが元に戻るのを見届ける。atexit(3) */
 static void clean_up(void)
 {
-    netlink_close(veth.host);
-    netlink_close(veth.inside);
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
         if (groups[i].version != 0)
             cgroup_remove(&groups[i]);
-    link_wait_gone(veth.name, veth.index);
+    link_wait_gone();
 }
 
 /* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
@@ -458,7 +445,7 @@ static _Noreturn void child(const struct options *opt,
     /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
     close(pipes->report[0]);
     begin_child(pipes);
-    gate_wait(pipes);
+    uint8_t subnet = gate_wait(pipes);
     join_cgroups();
     /* 今いる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
     if (unshare(CLONE_NEWCGROUP) == -1)
@@ -467,6 +454,8 @@ static _Noreturn void child(const struct options *opt,
     /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
     die_with_parent(pipes);
     set_hostname();
+    if (opt->veth)
+        configure_network(subnet);
     make_mounts_private();
     bind_rootfs(opt->rootfs);
     mount_file_systems();
@@ -518,9 +507,7 @@ int main(int argc, char *argv[])
     close(pipes.report[1]);
     watch_child(pid);
     write_id_maps(pid);
-    if (opt.veth)
-        create_veth(pid);
-    gate_open(&pipes);
+    gate_send(&pipes, opt.veth ? create_veth(pid) : 0);
 
     forward_signals(pid, &pipes);
     /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
