@@ -442,6 +442,10 @@ in_cgroup() (
     expect 'netlink|-|EOPNOTSUPP|-' 125 'netlink *: Operation not supported'
 }
 
+links_are_as_before() {
+    [ "$LINKS" = "$(ip -br link)" ]
+}
+
 # コンテナのネットワーク名前空間に、nsenter が残る。それが終わるまで、リンクは消えない
 end_while_held() {
     local holder status=0
@@ -453,7 +457,7 @@ end_while_held() {
     wait "$LAUNCHER" || status=$?
     kill "$holder"
     wait "$holder" 2>/dev/null || true
-    retry 5 eval '[ "$LINKS" = "$(ip -br link)" ]'
+    retry 5 links_are_as_before
     return "$status"
 }
 

@@ -129,6 +129,9 @@ traced_calls() {
                 object = substr(rest, RSTART + 1, RLENGTH - 2)
             else
                 sub(/[,) ].*/, "", object)
+            # 同じ種類のソケットは見分けられないので、要求のほう
+            if (call == "ioctl" && match(rest, /, [A-Z0-9_]+/))
+                object = substr(rest, RSTART + 2, RLENGTH - 2)
             gsub(/[ \t]/, "", object)
             who = $1 == launcher ? role : "child"
             # opendir(3) と、それで開いた fd。ほかの fstat(2) と分ける

@@ -163,7 +163,7 @@ static void disable_ipv6(const char *name)
 {
     const char *file = path_of("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
 
-    if (access(file, F_OK) == 0)
+    if (access(file, F_OK) == 0 || errno != ENOENT)
         write_file(file, "1");
 }
 
