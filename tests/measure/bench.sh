@@ -94,8 +94,10 @@ settle() {
 }
 
 # start at-once|in-turn N NAME: 始めたとき、届いたとき、終わったとき [ms]
+# 1 つだけのときも、前のもののあと片付けが済むまで間を空ける。名前空間やソケットは、終わって
+# から数十ミリ秒あと (RCU の猶予期間) に解放され、その手間が次の時間に入ってしまう
 start() {
-    (($2 == 1)) || settle
+    if (($2 == 1)); then sleep 0.15; else settle; fi
     eval "$work/start $1 $2 ${command[$3]}"
 }
 
