@@ -695,6 +695,12 @@ host_network() {
     run -1 --separate-stderr "$BRIDGE" up "$FIRST"
     [ "${stderr_lines[0]}" = "bridge.sh: 10.64.0.0/24 is already in use" ]
     ip route delete 10.64.0.0/30
+    # デフォルトの経路で届く相手と、話している
+    ip route add default via 192.0.2.1
+    exec {peer}<>/dev/udp/10.64.0.7/7
+    run -1 --separate-stderr "$BRIDGE" up "$FIRST"
+    [ "${stderr_lines[0]}" = "bridge.sh: 10.64.0.0/24 is already in use" ]
+    exec {peer}>&-
     ip link add br-steps type bridge
     run -1 --separate-stderr "$BRIDGE" up "$FIRST"
     [ "${stderr_lines[0]}" = "bridge.sh: br-steps is already there" ]
@@ -714,6 +720,20 @@ host_network() {
     PATH=$BATS_TEST_TMPDIR:$PATH run -1 "$BRIDGE" up "$FIRST" "$SECOND"
     [ "${#lines[@]}" = 3 ]
     [ "$(host_network)" = "$before" ]
+}
+
+# 守る行: add_bridge() の disable_ipv6。ping の返事が来れば、その前の広告も届いている
+@test "bridge: a router advertisement from inside gives the host no route and no address" {
+    requires net nft gcc
+    cc -o "$BATS_TEST_TMPDIR/advertise" "$TOP/tests/escape/advertise.c"
+    start_networks
+    run -0 "$BRIDGE" up "$FIRST"
+    inside_of "$FIRST" "$BATS_TEST_TMPDIR/advertise" eth0
+    inside_of "$FIRST" busybox ping -c 1 -W 2 10.64.0.1
+    ip -6 addr >"$BATS_TEST_TMPDIR/learned"
+    ip -6 route >>"$BATS_TEST_TMPDIR/learned"
+    run ! grep -e 2001:db8:bad -e fe80::bad "$BATS_TEST_TMPDIR/learned"
+    run -0 "$BRIDGE" down
 }
 
 # Docker のあるホストのように、転送を捨てる規則を作る。名前空間の中だけのもの

@@ -27,6 +27,7 @@ TABLE=container_steps
 SUBNET=10.64.0 # 10.64.0.0/24
 MARK=container-steps-bridge
 FORWARD=/proc/sys/net/ipv4/ip_forward
+IPV6=/proc/sys/net/ipv6/conf
 
 fail() {
     echo "bridge.sh: $1" >&2
@@ -53,10 +54,11 @@ check_container() {
 check_host() {
     ! ip link show "$BRIDGE" >/dev/null 2>&1 ||
         fail "$BRIDGE is already there" 'bridge.sh down で消してから、もう一度'
-    # 同じ範囲への経路があると、どちらに届くか分からない
-    [[ -z $(ip -4 route show root "$SUBNET.0/24" table all) ]] ||
+    # 同じ範囲への経路や、そこにいる相手との接続があると、どちらに届くか分からない
+    [[ -z $(ip -4 route show root "$SUBNET.0/24" table all &&
+        ss -Htun state established dst "$SUBNET.0/24") ]] ||
         fail "$SUBNET.0/24 is already in use" \
-            'ip route show table all で確かめ、bridge.sh の SUBNET を変えてください'
+            'ip route show table all と ss -tun で確かめ、bridge.sh の SUBNET を変えてください'
 }
 
 # --- つなぐ ---------------------------------------------------------------------
@@ -65,6 +67,8 @@ check_host() {
 add_bridge() {
     ip link add "$BRIDGE" type bridge
     ip link set "$BRIDGE" alias "$MARK $(<"$FORWARD")"
+    # コンテナの送るルーター広告 (RA) を、ホストが自分の経路にしないように、IPv6 を切る
+    [[ ! -e $IPV6/$BRIDGE ]] || echo 1 >"$IPV6/$BRIDGE/disable_ipv6"
     ip addr add "$SUBNET.1/24" dev "$BRIDGE"
     ip link set "$BRIDGE" up
     echo "$BRIDGE $SUBNET.1/24"
