@@ -254,6 +254,9 @@ listening() {
 
 @test "veth-host has 10.0.0.1/24 outside, veth-child has 10.0.0.2/24 inside, lo is up" {
     start_container sleep 100
+    # 両端が up になってから、カーネルがそう表示するまでには、少し間がある
+    retry 5 eval 'ip -br link show veth-host | grep -q " UP "'
+    retry 5 eval 'nsenter --target "$CONTAINER" --net ip -br link show veth-child | grep -q " UP "'
     run -0 ip -br addr show veth-host
     [[ $output =~ ^"veth-host@"[^\ ]+\ +UP\ +"10.0.0.1/24 "$ ]]
     run -0 nsenter --target "$CONTAINER" --net ip -br addr
