@@ -252,11 +252,15 @@ listening() {
     retry 5 grep -qE "$(printf ':%04X 0*:0000 0A ' "$2")" "$1/net/tcp" "$1/net/tcp6"
 }
 
+# up にしてから、カーネルがそう表示するまでには、少し間がある
+both_ends_are_up() {
+    ip -br link show veth-host | grep -q ' UP ' &&
+        nsenter --target "$CONTAINER" --net ip -br link show veth-child | grep -q ' UP '
+}
+
 @test "veth-host has 10.0.0.1/24 outside, veth-child has 10.0.0.2/24 inside, lo is up" {
     start_container sleep 100
-    # 両端が up になってから、カーネルがそう表示するまでには、少し間がある
-    retry 5 eval 'ip -br link show veth-host | grep -q " UP "'
-    retry 5 eval 'nsenter --target "$CONTAINER" --net ip -br link show veth-child | grep -q " UP "'
+    retry 5 both_ends_are_up
     run -0 ip -br addr show veth-host
     [[ $output =~ ^"veth-host@"[^\ ]+\ +UP\ +"10.0.0.1/24 "$ ]]
     run -0 nsenter --target "$CONTAINER" --net ip -br addr
@@ -503,8 +507,7 @@ next_is_first() {
 @test "nobody but the kernel has a netlink socket in the container's network" {
     start_container sleep 100
     nsenter --target "$CONTAINER" --net ip link show veth-child
-    run -0 awk 'NR > 1 { print $3 }' "/proc/$CONTAINER/net/netlink"
-    [ "$(sort -u <<<"$output")" = 0 ]
+    [ "$(tail -n +2 "/proc/$CONTAINER/net/netlink" | tr -s ' ' | cut -d' ' -f3 | sort -u)" = 0 ]
 }
 
 @test "a link whose namespace somebody else holds stays, and the launcher says which and why" {
