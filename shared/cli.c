@@ -1,5 +1,6 @@
 /* cli.c - コマンド行を読み、コンテナを作り始める前に誤りを断る */
 #define _GNU_SOURCE
+#include "ct-private.h"
 #include "ct.h"
 
 #include <errno.h>
@@ -75,13 +76,13 @@ static void print_usage(FILE *out)
 
 void usage_error(const char *format, ...)
 {
+    char message[512];
     va_list args;
 
-    fprintf(stderr, "%s: ", program_invocation_short_name);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    fputc('\n', stderr);
+    print_error("%s", message);
     print_usage(stderr);
     exit(EXIT_USAGE);
 }
@@ -291,6 +292,8 @@ static int read_options(int argc, char *argv[], struct options *opt)
     while ((letter = getopt_long(argc, argv, "+:h", known, NULL)) != -1) {
         if (letter == 'h') {
             print_usage(stdout);
+            if (fclose(stdout) == EOF) /* 書けたかどうかは、ここで分かる */
+                die("write stdout");
             exit(EXIT_SUCCESS);
         }
         if (letter == ':')

@@ -6,17 +6,19 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* exec が ENOENT で失敗した本当の理由 */
+/* exec が失敗した原因はどのファイルにあるか。ENOENT なら、それがない */
 enum missing {
-    MISSING_COMMAND, /* コマンドそのものがない */
-    MISSING_INTERPRETER, /* スクリプトの 1 行目 (#!) のプログラムがない */
-    MISSING_LOADER, /* 動的リンクのローダー (ld-linux など) がない */
+    MISSING_COMMAND, /* コマンドそのもの */
+    MISSING_INTERPRETER, /* スクリプトの 1 行目 (#!) のプログラム */
+    MISSING_LOADER, /* 動的リンクのローダー (ld-linux など) */
 };
 
 /* exec に失敗した理由。PIPE_BUF より小さいので、1 回の write(2) で届く */
@@ -25,6 +27,9 @@ struct exec_failure {
     enum missing missing;
     char path[256];
 };
+
+#define HEAD_SIZE        256 /* カーネルが #! を探す、先頭のバイト数 */
+#define INTERPRETERS_MAX 5 /* カーネルが #! をたどる回数 */
 
 void prepare_exec(char *const *command, const struct pipes *pipes)
 {
@@ -38,96 +43,148 @@ void prepare_exec(char *const *command, const struct pipes *pipes)
         die("close_range %u", report + 1);
 }
 
-/* --- ENOENT の理由を調べる ------------------------------------------------ */
+/* --- コマンドを探す ------------------------------------------------------- */
 
-/* execvp(3) と同じ順に探し、最初に見つかったファイルのパスを path に入れる */
-static bool find_command(const char *command, char *path, size_t size)
+/* execve(2) が path を断る理由。実行できるなら 0 */
+static int refusal(const char *path)
 {
-    const char *dirs = getenv("PATH");
+    struct stat file;
 
-    snprintf(path, size, "%s", command);
-    if (strchr(command, '/') != NULL || *command == '\0')
-        return access(path, F_OK) == 0;
-    while (dirs != NULL && *dirs != '\0') {
-        int length = strcspn(dirs, ":");
-
-        snprintf(path, size, "%.*s/%s", length, dirs, command);
-        if (access(path, F_OK) == 0)
-            return true;
-        dirs += length + (dirs[length] == ':');
-    }
-    snprintf(path, size, "%s", command);
-    return false;
+    if (stat(path, &file) == -1)
+        return errno;
+    if (!S_ISREG(file.st_mode))
+        return EACCES;
+    return eaccess(path, X_OK) == -1 ? errno : 0;
 }
 
-/* ELF のプログラムヘッダーから PT_INTERP を探す。32 ビットと 64 ビットでは構造
- * 体が違うだけなので、同じ手順を型だけ変えて 2 度作る。elf(5) */
+const char *find_command(const char *command)
+{
+    static char found[PATH_MAX];
+    char standard[64] = "";
+    const char *dirs = getenv("PATH");
+
+    if (strchr(command, '/') != NULL || *command == '\0')
+        return command;
+    if (dirs == NULL) {
+        confstr(_CS_PATH, standard, sizeof(standard));
+        dirs = standard;
+    }
+    *found = '\0';
+    for (;;) {
+        int length = strcspn(dirs, ":"); /* 0 ならカレントディレクトリ */
+        const char *path =
+            path_of("%.*s%s%s", length, dirs, length == 0 ? "" : "/", command);
+        int error = refusal(path);
+        /* 実行できないものは覚えておき、その先も探す */
+        if (error == 0 || (error == EACCES && *found == '\0'))
+            strcpy(found, path);
+        if (error == 0 || dirs[length] == '\0')
+            return found;
+        dirs += length + 1;
+    }
+}
+
+/* --- 失敗の理由を調べる --------------------------------------------------- */
+
+/* ELF のプログラムヘッダーから PT_INTERP を探す。32 ビットと 64 ビットでは
+ * 構造体が違うだけなので、同じ手順を型だけ変えて 2 度作る。ヘッダーは合わせて
+ * 64 KiB までで、それより大きいものはカーネルも読まない。elf(5) */
 #define DEFINE_READ_LOADER(bits) \
     static bool read_loader##bits(int fd, char *path, size_t size) \
     { \
         Elf##bits##_Ehdr head; \
         Elf##bits##_Phdr part; \
 \
-        if (pread(fd, &head, sizeof(head), 0) != sizeof(head)) \
+        if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || \
+            head.e_phnum > 65536 / sizeof(part)) \
             return false; \
         for (int i = 0; i < head.e_phnum; i++) { \
-            off_t at = head.e_phoff + (off_t)i * head.e_phentsize; \
+            off_t at = head.e_phoff + i * sizeof(part); \
             if (pread(fd, &part, sizeof(part), at) != sizeof(part)) \
                 return false; \
             if (part.p_type != PT_INTERP || part.p_filesz >= size) \
                 continue; \
             ssize_t length = pread(fd, path, part.p_filesz, part.p_offset); \
             path[length > 0 ? length : 0] = '\0'; \
-            return length > 0; \
+            return *path != '\0'; \
         } \
         return false; \
     }
 DEFINE_READ_LOADER(32)
 DEFINE_READ_LOADER(64)
 
-/* "#! /bin/sh -e\n" から /bin/sh を取り出す */
+static bool read_loader(int fd, const char *head, char *path, size_t size)
+{
+    if (memcmp(head, ELFMAG, SELFMAG) != 0)
+        return false;
+    return head[EI_CLASS] == ELFCLASS64 ? read_loader64(fd, path, size)
+                                        : read_loader32(fd, path, size);
+}
+
+/* "#! /bin/sh -e\n" から /bin/sh を取り出す。head の終わり (HEAD_SIZE) で
+ * 切れた名前は、カーネルも使わない。execve(2) の Interpreter scripts */
 static bool read_interpreter(const char *head, char *path, size_t size)
 {
     if (strncmp(head, "#!", 2) != 0)
         return false;
-    head += 2 + strspn(head + 2, " \t");
-    snprintf(path, size, "%.*s", (int)strcspn(head, " \t\n"), head);
-    return *path != '\0';
+    const char *name = head + 2 + strspn(head + 2, " \t");
+    int length = strcspn(name, " \t\n");
+    if (length == 0 || name + length == head + HEAD_SIZE)
+        return false;
+    snprintf(path, size, "%.*s", length, name);
+    return true;
 }
 
-/* command を PATH から探し、足りないもののパスを path (size バイト) に入れる。
- * そのファイルが見えるルートの中で呼ぶこと。execve(2), elf(5) */
-static enum missing find_missing(const char *command, char *path, size_t size)
+/* path を動かすのに要るプログラムを 1 つだけ調べ、そのパスを next に入れて
+ * 種類を返す。何も要らないなら MISSING_COMMAND。ほかのコンテナが FIFO に
+ * 差し替えていても、O_NONBLOCK なら待たされない。fifo(7) */
+static enum missing next_program(const char *path, char *next, size_t size)
 {
-    char head[128] = "";
+    char head[HEAD_SIZE + 1] = "";
+    enum missing kind = MISSING_COMMAND;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
-    /* 実行できないファイルなら、理由はそのファイルにある */
-    if (!find_command(command, path, size) || access(path, X_OK) == -1)
-        return MISSING_COMMAND;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd == -1)
-        return MISSING_COMMAND;
-    ssize_t length = read(fd, head, sizeof(head) - 1);
-    bool elf = length > EI_CLASS && memcmp(head, ELFMAG, SELFMAG) == 0;
-    bool has_loader =
-        elf && (head[EI_CLASS] == ELFCLASS64 ? read_loader64(fd, path, size)
-                                             : read_loader32(fd, path, size));
+        return kind;
+    if (pread(fd, head, HEAD_SIZE, 0) > 0) {
+        if (read_interpreter(head, next, size))
+            kind = MISSING_INTERPRETER;
+        else if (read_loader(fd, head, next, size))
+            kind = MISSING_LOADER;
+    }
     close(fd);
-    if (has_loader)
-        return MISSING_LOADER;
-    if (!read_interpreter(head, path, size))
-        return MISSING_COMMAND;
-    /* インタープリターがあるなら、足りないのはそのローダー */
-    if (access(path, X_OK) == 0)
-        return find_missing(path_of("%s", path), path, size);
-    return MISSING_INTERPRETER;
+    return kind;
+}
+
+/* exec に失敗した command から #! と PT_INTERP を順にたどり、見つからないものや
+ * 実行できないもののパスを failure に入れる。#! が自分自身を指していても、
+ * カーネルと同じ回数でやめる。そのファイルが見えるルートの中で呼ぶこと。
+ * execve(2), elf(5) */
+static void find_missing(const char *command, struct exec_failure *failure)
+{
+    char next[sizeof(failure->path)];
+    const char *found = find_command(command);
+
+    snprintf(failure->path, sizeof(failure->path), "%s",
+             *found == '\0' ? command : found);
+    for (int depth = 0; depth < INTERPRETERS_MAX; depth++) {
+        if (refusal(failure->path) != 0)
+            return;
+        enum missing kind = next_program(failure->path, next, sizeof(next));
+        /* 形式が違うなら、ローダーまで進んでいない */
+        if (kind == MISSING_COMMAND ||
+            (kind == MISSING_LOADER && failure->error == ENOEXEC))
+            return;
+        failure->missing = kind;
+        strcpy(failure->path, next);
+    }
 }
 
 void report_exec_failure(const struct pipes *pipes, const char *command)
 {
     struct exec_failure failure = {.error = errno};
 
-    failure.missing = find_missing(command, failure.path, sizeof(failure.path));
+    find_missing(command, &failure);
     /* 親がもういなければ、知らせる相手もいない */
     if (write(pipes->report[1], &failure, sizeof(failure)) == -1)
         _exit(EXIT_SETUP);
@@ -146,14 +203,11 @@ static int report_failure(const struct exec_failure *failure,
     };
     char message[512];
 
-    dprintf(STDERR_FILENO, "%s: exec %s: %s\n", program_invocation_short_name,
-            command, strerror(failure->error));
+    print_error("exec %s: %s", command, strerror(failure->error));
     snprintf(message, sizeof(message), "exec %s %s", what[failure->missing],
              failure->path);
-    print_hint(message, failure->error);
-    bool found = failure->missing != MISSING_COMMAND;
-    return failure->error == ENOENT && !found ? EXIT_NOT_FOUND
-                                              : EXIT_CANNOT_RUN;
+    print_hint(message, failure->path, failure->error);
+    return failure->error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
 int exit_status(int status, const struct pipes *pipes, const char *command)
@@ -169,5 +223,10 @@ int exit_status(int status, const struct pipes *pipes, const char *command)
         return report_failure(&failure, command);
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
+    if (died_unprepared()) {
+        print_error("prepare %s: %s", command, strsignal(WTERMSIG(status)));
+        print_hint("prepare", "", EINTR);
+        return EXIT_SETUP;
+    }
     return 128 + requested_signal(WTERMSIG(status));
 }

@@ -50,9 +50,9 @@ void die(const char *format, ...)
 
     if (!is_child && child_failed_first())
         exit(EXIT_SETUP);
-    dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
-            message, strerror(error));
-    print_hint(message, error);
+    const char *object = strchr(message, ' ');
+    print_error("%s: %s", message, strerror(error));
+    print_hint(message, object == NULL ? "" : object + 1, error);
 
     /* 子は親の atexit(3) の後始末をしてはならない。_exit(2) */
     if (is_child)

@@ -12,9 +12,13 @@
 
 /* --- hints.c: ヒント ----------------------------------------------------- */
 
+/* "step07: メッセージ" を stderr に出す。制御文字は '?' に置き換える */
+void print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* そのエラーのよくある原因と次の一手を stderr に出す。message は die() に渡す
- * ものと同じ形。知らない組み合わせなら何も出さない */
-void print_hint(const char *message, int error);
+ * ものと同じ形で、subject はそのうちの対象 (パスなど)。知らない組み合わせなら
+ * 何も出さない */
+void print_hint(const char *message, const char *subject, int error);
 
 /* --- ct-fail.c: 失敗を伝えて終わる --------------------------------------- */
 
@@ -33,6 +37,10 @@ void restore_signals(void);
 /* 子を終わらせたシグナルを渡すと、もとのシグナルを返す。PID 1 が捨てたシグナル
  * は、forward_signals() が SIGKILL に替えている */
 int requested_signal(int signal);
+
+/* forward_signals() が待った子は、exec する前に終わらせられたか。ランチャーの
+ * 渡したシグナルで終わったなら false */
+bool died_unprepared(void);
 
 /* --- ct-terminal.c: 端末 ------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@
 /* このプロセス自身のこと。ランチャーは 1 つのコンテナしか作らない */
 static struct {
     int killed_by; /* 子が無視したので代わりに SIGKILL したシグナル */
+    bool unprepared; /* 子が、exec する前にほかからのシグナルで終わった */
     sigset_t signals; /* ランチャーが受け取るシグナル */
     sigset_t caller_mask; /* 呼び出し元のシグナルマスク */
     struct sigaction caller_sigchld; /* 呼び出し元の SIGCHLD の扱い */
@@ -166,20 +168,38 @@ static void pass_on(pid_t pid, const siginfo_t *info, const struct pipes *pipes)
     kill(pid, SIGKILL);
 }
 
-static bool is_running(pid_t pid)
+static bool is_running(pid_t pid, siginfo_t *end)
 {
-    siginfo_t info = {.si_pid = 0};
-
-    if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
+    end->si_pid = 0;
+    if (waitid(P_PID, pid, end, WEXITED | WNOHANG | WNOWAIT) == -1)
         die("waitid %d", pid);
-    return info.si_pid == 0;
+    return end->si_pid == 0;
+}
+
+/* fork されてから、まだ exec していないか。ゾンビになっても残っている印で、
+ * ps(1) も F の列に 1 と出す。proc(5) の /proc/PID/stat の flags */
+static bool never_executed(pid_t pid)
+{
+    const unsigned forked_but_not_executed = 0x40; /* <linux/sched.h> の PF_ */
+    char text[512] = "";
+    unsigned flags = 0;
+    int fd = open(path_of("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1 || read(fd, text, sizeof(text) - 1) == -1)
+        die("read /proc/%d/stat", pid);
+    close(fd);
+    /* "4711 (name) Z ..." の 9 番目。名前には空白も ')' も含められる */
+    const char *rest = strrchr(text, ')');
+    if (rest != NULL)
+        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+    return flags & forked_but_not_executed;
 }
 
 void forward_signals(pid_t pid, const struct pipes *pipes)
 {
-    siginfo_t info;
+    siginfo_t info, end;
 
-    while (is_running(pid)) {
+    while (is_running(pid, &end)) {
         if (sigwaitinfo(&self.signals, &info) == -1) {
             if (errno != EINTR)
                 die("sigwaitinfo");
@@ -187,7 +207,14 @@ void forward_signals(pid_t pid, const struct pipes *pipes)
             pass_on(pid, &info, pipes);
         }
     }
+    if (end.si_code != CLD_EXITED && self.killed_by == 0)
+        self.unprepared = never_executed(pid);
     restore_terminal(pid);
+}
+
+bool died_unprepared(void)
+{
+    return self.unprepared;
 }
 
 int requested_signal(int signal)

@@ -146,6 +146,13 @@ void forward_signals(pid_t pid, const struct pipes *pipes);
  * す。exec の直前に呼ぶ。close_range(2) */
 void prepare_exec(char *const *command, const struct pipes *pipes);
 
+/* 子: 環境変数 PATH から command を探し、実行するパスを返す。次に呼ぶまで有効。
+ * 見つからなければ空文字列なので、execv(3) は ENOENT で失敗する。探し方は
+ * execvp(3) と同じ: "/" があれば探さず、PATH がなければ confstr(3) の値を使い、
+ * 空の要素はカレントディレクトリとする。ただし、知らない形式のファイルを sh に
+ * 渡しはしない */
+const char *find_command(const char *command);
+
 /* 子: exec に失敗した理由 (errno) を親に知らせて終わる */
 _Noreturn void report_exec_failure(const struct pipes *pipes,
                                    const char *command);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,12 @@ struct hint {
     "AppArmor が、一般ユーザーの名前空間の特権を止めています\n" \
     "(Ubuntu 24.04 の既定)。sudo を付けて実行するか、次を実行します\n" \
     "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+#define NO_ADMIN_TEXT \
+    "名前空間を分けていないか、それを所有するユーザー名前空間の\n" \
+    "CAP_SYS_ADMIN がありません。uid 0 でないまま exec すると、消えています"
+#define REALTIME_TEXT \
+    "リアルタイムのプロセスは、この cgroup に入れません\n" \
+    "chrt --other 0 を付けて実行してください。sched(7)"
 #define SWAP_TEXT \
     "カーネルがスワップを数えていないので、止められません\n" \
     "カーネルの引数に swapaccount=1。制限をあきらめるなら --no-cgroup"
@@ -50,6 +57,12 @@ static const struct hint hints[] = {
     {"clone3", NULL, ENOSYS, NULL, NULL,
      "カーネルが 5.3 より古いか、Docker の seccomp が clone3 を隠しています\n"
      "uname -r を確かめ、ホストで直接実行してください"},
+    {"clone3", NULL, EINVAL, NULL, NULL,
+     "カーネルが、その種類の名前空間を持っていません (CONFIG_USER_NS など)\n"
+     "ls /proc/self/ns で、あるものを確かめてください"},
+    {"unshare", NULL, ENOSPC, NULL, NULL,
+     "名前空間の数が上限です (ディスクの空きとは関係ありません)\n"
+     "sysctl user.max_cgroup_namespaces で上限を確かめてください"},
     {"fork", NULL, EAGAIN, NULL, NULL,
      "プロセス数の上限です。ulimit -u と pids.max を確かめてください"},
 
@@ -69,12 +82,12 @@ static const struct hint hints[] = {
      "だけです。コンテナの中では、\n"
      "cat /proc/self/uid_map にある uid だけです。1 度しか書けません"},
     {"write", "_map", EINVAL, NULL, NULL,
-     "「内側 外側 個数」の形ではありません。個数は 1 以上です"},
+     "「内側 外側 個数」の形でないか、2 つの行の範囲が重なっています\n"
+     "/etc/subuid に自分の uid を含む行がないかを確かめてください"},
 
     /* 子の中の特権 */
     {"sethostname", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
-    {"sethostname", NULL, EPERM, NULL, NULL,
-     "自分の UTS 名前空間の中で、uid 0 になってから呼んでください"},
+    {"sethostname", NULL, EPERM, NULL, NULL, "UTS" NO_ADMIN_TEXT},
     {"mount", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"mount", NULL, EACCES, APPARMOR, "1", APPARMOR_TEXT},
 
@@ -86,13 +99,15 @@ static const struct hint hints[] = {
     {"mount", "sys", EPERM, NULL, NULL,
      "外側の /sys "
      "の一部が隠されているか、自分のネットワーク名前空間がありません"},
-    {"mount", NULL, EPERM, NULL, NULL,
-     "マウントする権限がありません。名前空間の中で uid 0 になってから呼びます"},
+    {"mount", NULL, EPERM, NULL, NULL, "マウント" NO_ADMIN_TEXT},
     {"mount", NULL, EACCES, NULL, NULL,
      "マウント元かマウント先に届きません。途中のディレクトリーの権限を\n"
      "ls -ld で確かめてください"},
     {"mount", NULL, ENOENT, NULL, NULL,
      "マウント元かマウント先がありません。make rootfs で作り直してください"},
+    {"mount", NULL, ENODEV, NULL, NULL,
+     "カーネルに、%s にマウントするファイルシステムがありません\n"
+     "cat /proc/filesystems で、あるものを確かめてください"},
     {"mount", NULL, EBUSY, NULL, NULL,
      "マウント先がもう使われています。findmnt で確かめてください"},
     {"mount", NULL, EINVAL, NULL, NULL,
@@ -106,6 +121,9 @@ static const struct hint hints[] = {
      "make rootfs で作り直すか、mkdir で作ってください"},
     {"openat2", NULL, ENOTDIR, NULL, NULL,
      "マウント先がディレクトリーではありません"},
+    {"fstatfs", NULL, EXDEV, NULL, NULL,
+     "%s に、マウントしたはずのファイルシステムがありません\n"
+     "同じルートを使う別のコンテナが、差し替えたのかもしれません"},
 
     {"mkdir", "cgroup", EEXIST, NULL, NULL,
      "同じ名前の cgroup を、別のプログラムが作っています。消さずに残しました\n"
@@ -116,6 +134,15 @@ static const struct hint hints[] = {
     {"mkdir", "cgroup", ENOENT, NULL, NULL,
      "今いる cgroup が、見えている木の中にありません (コンテナの中など)\n"
      "sudo を付けてホストで実行してください。あきらめるなら --no-cgroup"},
+    {"mkdir", "cgroup", ENOSPC, NULL, NULL,
+     "cgroup の数が上限です (ディスクの空きとは関係ありません)\n"
+     "cat /proc/cgroups で数を確かめ、要らないものを rmdir で消してください"},
+    {"mkdir", "cgroup", EAGAIN, NULL, NULL,
+     "上の cgroup の cgroup.max.descendants か cgroup.max.depth が上限です\n"
+     "制限をあきらめるなら --no-cgroup"},
+    {"mkdir", "cgroup", EROFS, NULL, NULL,
+     "cgroup が読み取り専用です (Docker などの中)\n"
+     "ホストで実行するか、docker run --privileged。あきらめるなら --no-cgroup"},
     {"chdir", NULL, ENOENT, NULL, NULL,
      "ルートにするディレクトリがありません。make rootfs で作ってください"},
     {"chdir", NULL, ENOTDIR, NULL, NULL,
@@ -134,7 +161,13 @@ static const struct hint hints[] = {
      "あなたの読める場所 (ホームディレクトリーなど) に置いてください"},
     {"chroot", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"chroot", NULL, EPERM, NULL, NULL,
-     "CAP_SYS_CHROOT がありません。名前空間の中で uid 0 になってから呼びます"},
+     "ユーザー名前空間の CAP_SYS_CHROOT がありません\n"
+     "uid 0 でないまま exec すると、ケーパビリティは消えます"},
+    {"pivot_root", NULL, EINVAL, "/proc/mounts", "rootfs / ",
+     "ホストのルートが initramfs "
+     "なので、取り替えられません。次のシェルなら動きます\n"
+     "unshare -m sh -c "
+     "'mount --rbind / /mnt; cd /mnt; mount --move . /; exec chroot .'"},
     {"pivot_root", NULL, EINVAL, NULL, NULL,
      "新しいルートがマウントポイントでないか、伝播が shared のままです\n"
      "先に MS_BIND で自分自身に重ね、/ を MS_REC | MS_PRIVATE にします"},
@@ -147,24 +180,45 @@ static const struct hint hints[] = {
     {"pivot_root", NULL, EACCES, NULL, NULL,
      "新しいルートに届きません。途中のディレクトリーの権限を確かめてください"},
     {"pivot_root", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
-    {"pivot_root", NULL, EPERM, NULL, NULL,
-     "自分のマウント名前空間の中で、uid 0 になってから呼んでください"},
+    {"pivot_root", NULL, EPERM, NULL, NULL, "マウント" NO_ADMIN_TEXT},
 
     /* execve(2) */
     {"exec", "command", ENOENT, NULL, NULL,
      "コマンド %s が見つかりません\n"
      "コンテナの中にあるか、PATH が合っているかを確かめてください"},
+    {"exec", "\r", ENOENT, NULL, NULL,
+     "スクリプトの改行が Windows のもの (CR LF) です。#! のプログラムの名前に\n"
+     "CR が付いています。sed -i 's/\\r$//' で直せます"},
     {"exec", "interpreter", ENOENT, NULL, NULL,
      "スクリプトはありますが、1 行目 (#!) のプログラム %s がありません"},
     {"exec", "loader", ENOENT, NULL, NULL,
      "ファイルはありますが、動的リンクのローダー %s がありません\n"
      "ldd で必要なファイルを調べてコピーするか、静的リンクしてください"},
+    {"exec", "interpreter", ELOOP, NULL, NULL,
+     "スクリプトの 1 行目 (#!) が、自分自身を指しているか、深すぎます\n"
+     "最後にたどったのは %s です。5 段までです"},
+    {"exec", "loader", ELIBBAD, NULL, NULL,
+     "動的リンクのローダー %s が壊れているか、この CPU のものではありません"},
+    {"exec", NULL, ENOTDIR, NULL, NULL,
+     "%s の途中に、ディレクトリでないものがあります"},
     {"exec", NULL, EACCES, NULL, NULL,
-     "%s に実行の許可がありません\n"
+     "%s は、実行を許可されたふつうのファイルではありません\n"
      "chmod +x と、noexec でマウントされていないかを確かめてください"},
     {"exec", NULL, ENOEXEC, NULL, NULL,
      "%s は、この CPU のプログラムでも #! で始まるスクリプトでもありません\n"
      "file で種類を確かめてください"},
+    {"prepare", NULL, EINTR, NULL, NULL,
+     "コマンドを始める前に、準備をしているプロセスが終わらせられました\n"
+     "メモリー不足なら、dmesg に oom-kill の行があります"},
+
+    /* keyctl(2) */
+    {"keyctl", NULL, EDQUOT, NULL, NULL,
+     "1 人が持てる鍵の数の上限です (ディスクとは無関係)\n"
+     "cat /proc/key-users で数を、sysctl kernel.keys.maxkeys "
+     "で上限を見られます"},
+    {"keyctl", NULL, EPERM, NULL, NULL,
+     "keyctl が seccomp などで止められています (LXC, systemd-nspawn の中)\n"
+     "ホストで直接実行してください"},
 
     /* cgroups(7) */
     {"controller", "memory", ENOENT, NULL, NULL,
@@ -188,18 +242,24 @@ static const struct hint hints[] = {
     {"write", "cgroup", EPERM, NULL, NULL,
      "cgroup の委譲 (delegation) の外には書けません\n"
      "sudo を付けて実行してください。cgroups(7)"},
+    {"write", "/tasks", EINVAL, NULL, NULL, REALTIME_TEXT},
+    {"write", "cgroup.procs", EINVAL, NULL, NULL, REALTIME_TEXT},
+    {"write", "cgroup", EINVAL, NULL, NULL,
+     "その値は、上の cgroup の制限を超えています\n"
+     "値を小さくしてください。制限をあきらめるなら --no-cgroup"},
     {"write", "cgroup", EBUSY, NULL, NULL,
      "プロセスのいる cgroup は、子にコントローラーを配れません\n"
      "(no internal processes)。systemd-run --scope などで別の場所から始めます"},
     {"write", "cgroup", ENOENT, NULL, NULL,
      "コントローラーがありません。v1 のほうで使われている場合もあります\n"
      "制限をあきらめるなら --no-cgroup"},
-    {"mkdir", "cgroup", EROFS, NULL, NULL,
-     "cgroup が読み取り専用です (Docker などの中)\n"
-     "ホストで実行するか、docker run --privileged。あきらめるなら --no-cgroup"},
     {"open", "cgroup", EROFS, NULL, NULL,
      "cgroup が読み取り専用です (Docker などの中)\n"
      "ホストで実行するか、docker run --privileged。あきらめるなら --no-cgroup"},
+
+    {"flock", NULL, EAGAIN, NULL, NULL,
+     "別のプロセスが、%s のロックを取得したままです\n"
+     "lslocks で、どのプロセスかを確かめてください"},
 
     /* rtnetlink(7) */
     {"netlink", NULL, EPERM, NULL, NULL,
@@ -241,6 +301,32 @@ static bool applies(const struct hint *hint, const char *message, int error)
            (hint->file == NULL || file_starts_with(hint->file, hint->value));
 }
 
+/* ファイルの名前に含まれる制御文字は、端末の表示を書き換えられるので、'?' に
+ * 置き換える。UTF-8 では、U+0080 から U+009F も制御文字。console_codes(4) */
+static void replace_controls(char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char first = text[0], second = text[1];
+
+        if (first < ' ' || first == '\177')
+            *text = '?';
+        if (first == 0xc2 && second >= 0x80 && second <= 0x9f)
+            text[0] = text[1] = '?';
+    }
+}
+
+void print_error(const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    replace_controls(message);
+    dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, message);
+}
+
 /* 1 行ずつ "  ヒント: " を付けて出す。%s があれば subject に置き換える */
 static void print_lines(const char *text, const char *subject)
 {
@@ -256,13 +342,15 @@ static void print_lines(const char *text, const char *subject)
     }
 }
 
-void print_hint(const char *message, int error)
+void print_hint(const char *message, const char *subject, int error)
 {
-    const char *subject = strrchr(message, ' ');
+    char shown[512];
 
+    snprintf(shown, sizeof(shown), "%s", subject);
+    replace_controls(shown);
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         if (applies(&hints[i], message, error)) {
-            print_lines(hints[i].text, subject == NULL ? "" : subject + 1);
+            print_lines(hints[i].text, shown);
             return;
         }
     }

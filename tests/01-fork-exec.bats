@@ -50,6 +50,18 @@ done'
     done
 }
 
+# PID 1 になると、SIGABRT も捨てられる
+# bats test_tags=to04
+@test "a command that calls abort() gives 134" {
+    requires root gcc
+    ulimit -c 0
+    chmod 755 "$BATS_TEST_TMPDIR"
+    gcc -o "$BATS_TEST_TMPDIR/abort" -x c - <<<'#include <stdlib.h>
+        int main(void) { abort(); }'
+    run -134 --separate-stderr "$BIN" run "$BATS_TEST_TMPDIR/abort"
+    [ "$stderr" = "" ]
+}
+
 # bats test_tags=to04
 @test "the command is the launcher's only child, and its PID is the one the command sees" {
     requires root
@@ -74,18 +86,24 @@ done'
 }
 
 # bats test_tags=to09
-@test "arguments, environment, standard streams and umask arrive unchanged" {
+@test "arguments, standard streams and umask arrive unchanged" {
     requires root
     run -0 "$BIN" run printf '<%s>' 'a b' '' '*' -n $'tab\there' あ
     [ "$output" = $'<a b><><*><-n><tab\there><あ>' ]
-    GREETING='hello  world' run -0 inside 'printf %s "$GREETING"'
-    [ "$output" = 'hello  world' ]
     run -0 --separate-stderr "$BIN" run sh -c 'cat; echo problem >&2' <<<'from stdin'
     [ "$output" = 'from stdin' ]
     [ "$stderr" = problem ]
     umask 027
     run -0 inside umask
     [ "$output" = 0027 ]
+}
+
+# bats test_tags=to09
+@test "the environment arrives unchanged" {
+    requires root
+    local variables=(PATH="$PATH" HOME=/no/home GREETING='hello  world' EMPTY=)
+    run -0 env -i "${variables[@]}" "$BIN" run env
+    [ "$output" = "$(env -i "${variables[@]}" env)" ]
 }
 
 # bats test_tags=to05
@@ -126,14 +144,150 @@ done'
 }
 
 # bats test_tags=to05
-@test "a script without its interpreter is found but cannot be executed: 126" {
+@test "a script without its interpreter: 127, as in a shell, and the hint names it" {
     requires root
     local script=$BATS_TEST_TMPDIR/script
     printf '#!/no/such/interpreter\n' >"$script"
     chmod 755 "$BATS_TEST_TMPDIR" "$script"
-    run -126 --separate-stderr "$BIN" run "$script"
+    run -127 --separate-stderr "$BIN" run "$script"
     one_error_and_hints "$NAME: exec $script: No such file or directory"
     [[ $stderr == *"/no/such/interpreter"* ]]
+}
+
+# 実行できるファイルを作る: program FILE <内容
+program() {
+    mkdir -p "${1%/*}"
+    cat >"$1"
+    chmod 755 "$1"
+}
+
+# execvp(3) は、知らない形式のものを sh に渡す
+# bats test_tags=to05
+@test "a file that is neither a program nor a script is not handed to sh: 126" {
+    requires root
+    cd "$BATS_TEST_TMPDIR"
+    chmod 755 .
+    program ./text <<<'echo ran'
+    program ./empty </dev/null
+    program ./cut <<<"#!/$(printf '%0300d' 0)"
+    program ./foreign <"$(type -P true)"
+    printf '\367' | dd of=foreign bs=1 seek=18 conv=notrunc status=none
+    local name
+    for name in text empty cut foreign; do
+        PATH=$PWD:$PATH run -126 --separate-stderr "$BIN" run "$name"
+        [ "$output" = "" ]
+        one_error_and_hints "$NAME: exec $name: Exec format error"
+        [[ ${stderr_lines[1]} == *"$PWD/$name "* ]]
+    done
+}
+
+# 理由を調べるのは、まだ権限のある子。中身がどうであっても、止まったり落ちたりしない
+# bats test_tags=to05
+@test "files made to mislead the search for a reason: 126 or 127 at once, never a crash or a wait" {
+    requires root python3
+    cd "$BATS_TEST_TMPDIR"
+    chmod 755 .
+    program ./itself <<<"#!$PWD/itself"
+    program ./other <<<"#!$PWD/itself"
+    mkfifo -m 755 fifo
+    program ./reader <<<"#!$PWD/fifo"
+    program ./directory <<<"#!$PWD"
+    program ./zero <<<'#!/dev/zero'
+    program ./nothing <<<'#! '
+    python3 - "$(type -P true)" <<'END'
+import os, struct, sys
+elf = open(sys.argv[1], 'rb').read()
+phoff, = struct.unpack_from('<Q', elf, 32)
+size, count = struct.unpack_from('<HH', elf, 54)
+at = next(o for o in range(phoff, phoff + size * count, size) if elf[o] == 3)
+def damage(name, offset, value):
+    with open(name, 'wb') as file:
+        file.write(elf)
+        file.seek(offset)
+        file.write(value)
+    os.chmod(name, 0o755)
+damage('many', 54, b'\xff' * 4)         # e_phentsize, e_phnum
+damage('far', 32, b'\xff' * 8)          # e_phoff
+damage('outside', at + 8, b'\xff' * 8)  # p_offset
+damage('large', at + 32, b'\xff' * 8)   # p_filesz
+damage('none', at + 32, bytes(8))
+END
+    truncate -s 1G many
+    local name
+    for name in itself other fifo reader directory zero nothing many far outside large none; do
+        run --separate-stderr within 5 "$BIN" run "./$name"
+        echo "$name: $status $stderr"
+        [[ $status == 12[67] ]]
+        [ "$output" = "" ]
+        [[ ${stderr_lines[0]} == "$NAME: exec ./$name: "* ]]
+    done
+}
+
+# PATH が VALUE なら、word は WORD と言うものになる: finds VALUE WORD
+finds() {
+    PATH=$1 run -0 "$BIN" run word
+    [ "$output" = "$2" ]
+}
+
+# bats test_tags=to05
+@test "PATH is searched as execvp(3) does it" {
+    requires root
+    cd "$BATS_TEST_TMPDIR"
+    chmod 755 .
+    program ./here/word <<<$'#!/bin/sh\necho here'
+    program ./there/word <<<$'#!/bin/sh\necho there'
+    mkdir -p plain directory/word
+    echo 'not executable' >plain/word
+    finds "$PWD/here:$PWD/there" here
+    finds "$PWD/none:/etc/passwd:$PWD/there" there
+    # 実行できないものは飛ばして、先を探す
+    finds "$PWD/plain:$PWD/directory:$PWD/there" there
+    # 空の要素は、カレントディレクトリ
+    finds there there
+    cd here
+    for path in '' : ":$PWD/../there" "/none::$PWD/../there" /none:; do
+        finds "$path" here
+    done
+    PATH=/none run -127 "$BIN" run word
+    # "/" があれば探さない。PATH がなければ、標準のところを探す
+    PATH=/none run -0 "$BIN" run ./word
+    [ "$output" = here ]
+    run -0 env -u PATH "$BIN" run expr 1 + 1
+    [ "$output" = 2 ]
+    run -127 env -u PATH "$BIN" run word
+    # 見つかったのが実行できないものだけなら、そう言う
+    cd ..
+    run -126 --separate-stderr env "PATH=$PWD/none:$PWD/plain:$PWD/directory" "$BIN" run word
+    one_error_and_hints "$NAME: exec word: Permission denied"
+    [[ ${stderr_lines[1]} == *"$PWD/plain/word"* ]]
+}
+
+# bats test_tags=to09
+@test "a name's control characters do not reach the terminal; blanks and other letters do" {
+    requires root
+    local name=$'no such\e[31m\r\n\t\x7f\xc2\x9b31mコマンド'
+    run -127 --separate-stderr "$BIN" run "$name"
+    one_error_and_hints "$NAME: exec no such?[31m??????31mコマンド: No such file or directory"
+    [[ ${stderr_lines[1]} == *' no such?[31m??????31mコマンド '* ]]
+}
+
+# strace が、exec の直前の子だけを殺す
+# bats test_tags=to09
+@test "a child that is killed before exec: 125, one English line and hints; after it, 137" {
+    requires root strace
+    local signal
+    for signal in KILL SEGV; do
+        run -125 --separate-stderr strace -f -qq -o /dev/null -e trace=close_range \
+            -e inject=close_range:signal=$signal "$BIN" run echo ran
+        [ "$output" = "" ]
+        [[ ${stderr_lines[0]} == "$NAME: prepare echo: "* ]]
+        [[ ${stderr_lines[1]} == "  ヒント: "* ]]
+    done
+    start_container sleep 100
+    kill -KILL "$CONTAINER"
+    local launcher_status=0
+    wait "$LAUNCHER" || launcher_status=$?
+    [ "$launcher_status" = 137 ]
 }
 
 # bats test_tags=to09

@@ -165,6 +165,20 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
     [ "$output" = alive ]
 }
 
+# glibc の abort() は、SIGABRT で終わらなければ、CPU の例外を起こす: x86 では SEGV
+# (139)、arm64 では TRAP (133) になる
+@test "PID 1 drops the SIGABRT of its own abort() too: the status is no longer 134" {
+    requires root userns gcc
+    ulimit -c 0
+    chmod 755 "$BATS_TEST_TMPDIR"
+    gcc -o "$BATS_TEST_TMPDIR/abort" -x c - <<<'#include <stdlib.h>
+        int main(void) { abort(); }'
+    run "$BIN" run "$BATS_TEST_TMPDIR/abort"
+    [[ $status == 139 || $status == 133 ]]
+    # PID 1 でなければ、SIGABRT で終わる
+    run -134 "$BIN" run sh -c '"$0"; exit $?' "$BATS_TEST_TMPDIR/abort"
+}
+
 # bats test_tags=to09
 @test "an orphan's new parent is PID 1 of the container" {
     requires root userns

@@ -120,7 +120,7 @@ copy_rootfs() {
     loader=$(ldd /bin/ls | grep -o '/[^ ]*/ld-[^ ]*')
     rm -f "$fs$loader"
     cp /bin/ls "$fs/dynamic"
-    run -126 "$BIN" run --rootfs "$fs" /dynamic
+    run -127 "$BIN" run --rootfs "$fs" /dynamic
     [ "${lines[0]}" = "$NAME: exec /dynamic: No such file or directory" ]
     [[ ${lines[1]} == "  ヒント: "*"$loader"* ]]
 }

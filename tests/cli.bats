@@ -75,6 +75,20 @@ light() {
     done
 }
 
+@test "a help that cannot be written is an error: 125 and one English line, in all nine programs" {
+    local number word
+    for number in $STEPS; do
+        for word in -h 'run --help'; do
+            # shellcheck disable=SC2086
+            run -125 --separate-stderr bash -c '"$@" >/dev/full' bash "$(step "$number")" $word
+            [ "$stderr" = "step$number: write stdout: No space left on device" ]
+            # shellcheck disable=SC2086
+            run -125 --separate-stderr bash -c '"$@" >&-' bash "$(step "$number")" $word
+            [ "$stderr" = "step$number: write stdout: Bad file descriptor" ]
+        done
+    done
+}
+
 @test "the help of each program lists exactly the options of its step" {
     local number
     for number in $STEPS; do

@@ -3,7 +3,7 @@
 # 簡単に作れる状況は本当に作り、そうでないエラーは strace(1) に返させる。expect の
 # 最初の引数が表の項目で、最後のテストが、書き漏らした項目のないことを確かめる。
 load helpers
-load host/cgroups
+load campaign/inject
 
 # 表を「呼び出し|対象|errno|条件のファイル<TAB>文」の行にして書き出すプログラム
 setup_file() {
@@ -15,7 +15,8 @@ int main(void)
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         const struct hint *hint = &hints[i];
         const char *file = hint->file ? strrchr(hint->file, '/') + 1 : "-";
-        printf("%s|%s|%s|%s\t", hint->call, hint->object ? hint->object : "-",
+        const char *object = hint->object ? hint->object : "-";
+        printf("%s|%s|%s|%s\t", hint->call, *object == '\r' ? "CR" : object,
                strerrorname_np(hint->error), file);
         for (const char *c = hint->text; *c != '\0'; c++)
             *c == '\n' ? fputs("\\n", stdout) : putchar(*c);
@@ -101,6 +102,7 @@ expect() {
     text=$(awk -F '\t' -v key="$1" '$1 == key { print $2 }' "$TABLE")
     [ -n "$text" ]
     while read -r piece; do
+        piece=${piece//\\/\\\\}
         # shellcheck disable=SC2053 # %s は何にでも当てはまる
         [[ ${lines[count]} == "  ヒント: "${piece//'%s'/*} ]]
         ((count += 1))
@@ -164,9 +166,19 @@ closed_rootfs() {
     expect 'fork|-|EAGAIN|-' 125 'fork: Resource temporarily unavailable'
 }
 
-@test "the kernel does not have clone3" {
+@test "the kernel does not have clone3, or not that kind of namespace" {
     inject 02 clone3 ENOSYS
     expect 'clone3|-|ENOSYS|-' 125 'clone3: Function not implemented'
+    inject 02 clone3 EINVAL
+    expect 'clone3|-|EINVAL|-' 125 'clone3: Invalid argument'
+}
+
+@test "the number of cgroup namespaces has reached its limit" {
+    # shellcheck disable=SC2016
+    run unshare --user --map-root-user sh -c \
+        'echo 0 >/proc/sys/user/max_cgroup_namespaces && exec "$0" run --no-cgroup --no-veth true' \
+        "$(step 09)"
+    expect 'unshare|-|ENOSPC|-' 125 'unshare CLONE_NEWCGROUP: No space left on device'
 }
 
 # --- uid_map, gid_map ----------------------------------------------------------
@@ -244,6 +256,26 @@ closed_rootfs() {
     expect 'mount|-|EINVAL|-' 125 'mount null: Invalid argument'
 }
 
+@test "the kernel does not have the file system" {
+    inject_at 07 mount ENODEV '"mqueue"'
+    expect 'mount|-|ENODEV|-' 125 'mount mqueue: No such device'
+    [[ ${lines[1]} == *mqueue* ]]
+}
+
+@test "the file system that was mounted is not there" {
+    inject 07 fstatfs EXDEV
+    expect 'fstatfs|-|EXDEV|-' 125 'fstatfs dev: Invalid cross-device link'
+}
+
+@test "the root is read-only and lacks a directory to mount on" {
+    copy_rootfs
+    rmdir fs/dev
+    # shellcheck disable=SC2016
+    run unshare --mount sh -c 'mount --bind fs fs && mount -o remount,bind,ro fs &&
+        exec "$0" run --rootfs fs true' "$(step 07)"
+    expect 'openat2|-|ENOENT|-' 125 'openat2 dev: No such file or directory'
+}
+
 @test "a mount target is a symbolic link, is missing, is a file" {
     copy_rootfs
     rmdir fs/proc
@@ -300,6 +332,20 @@ closed_rootfs() {
     expect 'pivot_root|-|EPERM|-' 125 'pivot_root .: Operation not permitted'
 }
 
+# initramfs のルートは、親のマウントがないので取り替えられない。/proc/mounts の 1 行目
+# は "rootfs / ..." になる
+@test "the host's root is an initramfs" {
+    # shellcheck disable=SC2016
+    run unshare --mount sh -c 'mkdir "$1" && mount -t tmpfs rootfs "$1" && cd "$1" && mkdir old &&
+        for dir in /*; do
+            [ ! -d "$dir" ] || { mkdir ".$dir" && mount --rbind "$dir" ".$dir"; } || exit
+        done
+        pivot_root . old && umount --lazy /old && exec strace -f -qq -o /dev/null \
+            -e trace=pivot_root -e inject=pivot_root:error=EINVAL "$0" run true' \
+        "$(step 07)" "$BATS_TEST_TMPDIR/host"
+    expect 'pivot_root|-|EINVAL|mounts' 125 'pivot_root .: Invalid argument'
+}
+
 # --- exec ----------------------------------------------------------------------
 
 @test "the command, its interpreter or its loader is missing, each named in the hint" {
@@ -307,16 +353,25 @@ closed_rootfs() {
     run "$(step 06)" run no-such-command
     expect 'exec|command|ENOENT|-' 127 'exec no-such-command: No such file or directory'
     [[ ${lines[1]} == *no-such-command* ]]
+    run "$(step 06)" run 'no such command'
+    expect 'exec|command|ENOENT|-' 127 'exec no such command: No such file or directory'
+    [[ ${lines[1]} == *" no such command "* ]]
     printf '#!/no/such/interpreter\n' >fs/script
     chmod +x fs/script
     run "$(step 06)" run --rootfs fs /script
-    expect 'exec|interpreter|ENOENT|-' 126 'exec /script: No such file or directory'
+    expect 'exec|interpreter|ENOENT|-' 127 'exec /script: No such file or directory'
     [[ ${lines[1]} == *" /no/such/interpreter "* ]]
     loader=$(ldd /bin/ls | grep -o '/[^ ]*/ld-[^ ]*')
     cp /bin/ls fs/dynamic
     rm -f "fs$loader"
     run "$(step 06)" run --rootfs fs /dynamic
-    expect 'exec|loader|ENOENT|-' 126 'exec /dynamic: No such file or directory'
+    expect 'exec|loader|ENOENT|-' 127 'exec /dynamic: No such file or directory'
+    [[ ${lines[1]} == *" $loader "* ]]
+    mkdir -p "fs${loader%/*}"
+    head -c 4096 /dev/zero >"fs$loader"
+    chmod +x "fs$loader"
+    run "$(step 06)" run --rootfs fs /dynamic
+    expect 'exec|loader|ELIBBAD|-' 126 'exec /dynamic: Accessing a corrupted shared library'
     [[ ${lines[1]} == *" $loader "* ]]
 }
 
@@ -330,10 +385,40 @@ closed_rootfs() {
     run unshare --mount sh -c 'mount -t tmpfs -o noexec tmpfs fs/mnt &&
         cp fs/bin/busybox fs/mnt && exec "$0" run --rootfs fs /mnt/busybox' "$(step 06)"
     expect 'exec|-|EACCES|-' 126 'exec /mnt/busybox: Permission denied'
-    # 別の CPU の rootfs。sh も動かないので、execvp(3) が sh に渡してみても失敗する
-    printf '\367' | dd of=fs/bin/busybox bs=1 seek=18 conv=notrunc status=none
-    run "$(step 06)" run --rootfs fs /bin/busybox
-    expect 'exec|-|ENOEXEC|-' 126 'exec /bin/busybox: Exec format error'
+    # 別の CPU のプログラム。sh に渡すと、構文の誤りになってしまう
+    cp fs/bin/busybox fs/foreign
+    printf '\367' | dd of=fs/foreign bs=1 seek=18 conv=notrunc status=none
+    run "$(step 06)" run --rootfs fs /foreign
+    expect 'exec|-|ENOEXEC|-' 126 'exec /foreign: Exec format error'
+    run "$(step 06)" run --rootfs fs /foreign/program
+    expect 'exec|-|ENOTDIR|-' 126 'exec /foreign/program: Not a directory'
+}
+
+@test "a script's first line ends with CR LF, or names the script itself" {
+    copy_rootfs
+    printf '#!/bin/sh\r\necho hello\r\n' >fs/script
+    chmod +x fs/script
+    run "$(step 06)" run --rootfs fs /script
+    expect 'exec|CR|ENOENT|-' 127 'exec /script: No such file or directory'
+    [[ $output != *$'\r'* ]]
+    echo '#!/script' >fs/script
+    run "$(step 06)" run --rootfs fs /script
+    expect 'exec|interpreter|ELOOP|-' 126 'exec /script: Too many levels of symbolic links'
+}
+
+@test "the child is killed before it could exec the command" {
+    run strace -f -qq -o /dev/null -e trace=close_range -e inject=close_range:signal=KILL \
+        "$(step 05)" run true
+    expect 'prepare|-|EINTR|-' 125 'prepare true: Killed'
+}
+
+# --- keyctl --------------------------------------------------------------------
+
+@test "the user has no more keys left, or keyctl is not allowed" {
+    inject 08 keyctl EDQUOT
+    expect 'keyctl|-|EDQUOT|-' 125 'keyctl KEYCTL_JOIN_SESSION_KEYRING: Disk quota exceeded'
+    inject 08 keyctl EPERM
+    expect 'keyctl|-|EPERM|-' 125 'keyctl KEYCTL_JOIN_SESSION_KEYRING: Operation not permitted'
 }
 
 # --- cgroup --------------------------------------------------------------------
@@ -411,6 +496,38 @@ in_cgroup() (
         inject_at 09 openat ENOENT 'memory\.memsw.*O_WRONLY'
         expect 'open|memory.memsw|ENOENT|-' 125 'open *.memsw.limit_in_bytes: No such file or directory'
     fi
+}
+
+@test "there are as many cgroups as there can be, in the kernel or below this one" {
+    cover_cgroups
+    inject_at 09 '?mkdir,?mkdirat' ENOSPC /sys/fs/cgroup/
+    expect 'mkdir|cgroup|ENOSPC|-' 125 'mkdir /sys/fs/cgroup/*: No space left on device'
+    inject_at 09 '?mkdir,?mkdirat' EAGAIN /sys/fs/cgroup/
+    expect 'mkdir|cgroup|EAGAIN|-' 125 'mkdir /sys/fs/cgroup/*: Resource temporarily unavailable'
+}
+
+# 待つ時間を 0 にして、すぐにあきらめさせる
+@test "somebody else holds the lock of the cgroups" {
+    cover_cgroups
+    run strace -qq -o /dev/null -e trace=flock,clock_nanosleep -e inject=flock:error=EAGAIN:when=1..10000 \
+        -e inject=clock_nanosleep:retval=0 "$(step 09)" run true
+    expect 'flock|-|EAGAIN|-' 125 'flock /sys/fs/cgroup/*: Resource temporarily unavailable'
+}
+
+@test "a real-time process cannot enter the cgroup, or a value exceeds the cgroup above" {
+    cover_cgroups
+    build_inject "$BATS_TEST_TMPDIR"
+    # 子が初めに書くのは、cgroup に入るとき。strace では、親の書くものも失敗してしまう
+    run "$BATS_TEST_TMPDIR/inject" -o "$BATS_TEST_TMPDIR/result" \
+        -r child,write,1,entry,fail=EINVAL -- "$(step 09)" run true
+    status=$(sed -nE 's/.*status=([0-9]+).*/\1/p' "$BATS_TEST_TMPDIR/result")
+    if is_v2 cpu; then
+        expect 'write|cgroup.procs|EINVAL|-' 125 'write /sys/fs/cgroup/*/cgroup.procs: Invalid argument'
+    else
+        expect 'write|/tasks|EINVAL|-' 125 'write /sys/fs/cgroup/*/tasks: Invalid argument'
+    fi
+    inject_at 09 write EINVAL '/cpu\.[a-z_]*>'
+    expect 'write|cgroup|EINVAL|-' 125 'write /sys/fs/cgroup/*: Invalid argument'
 }
 
 @test "a file of the cgroup cannot be written" {

@@ -197,6 +197,11 @@ find_command() {
     # PID 1 でないコマンドには、シグナルの既定の動作が効く
     run -143 "$BIN" run sh -c 'kill -TERM $$; sleep 5'
     run -137 "$BIN" run sh -c 'kill -KILL $$; sleep 5'
+    requires gcc
+    ulimit -c 0
+    gcc -static -o "$USER_HOME/abort" -x c - <<<'#include <stdlib.h>
+        int main(void) { abort(); }'
+    run -134 "$BIN" run "$USER_HOME/abort"
     run -127 --separate-stderr env PATH=/bin "$BIN" run no-such-command
     [ "${stderr_lines[0]}" = "05-reaper: exec no-such-command: No such file or directory" ]
 }

@@ -22,7 +22,7 @@ static _Noreturn void child(const struct options *opt,
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
-    execvp(opt->command[0], opt->command);
+    execv(find_command(opt->command[0]), opt->command);
     report_exec_failure(pipes, opt->command[0]);
 }
 

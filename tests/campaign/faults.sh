@@ -297,12 +297,13 @@ build_hint() {
 #include <string.h>
 int main(int argc, char *argv[])
 {
+    const char *object = argc > 1 ? strchr(argv[1], ' ') : NULL;
     for (int error = 1; error < 134; error++) {
         const char *name = strerrorname_np(error);
         if (name != NULL && argc < 3)
             printf("%s %s\n", name, strerror(error));
         else if (name != NULL && strcmp(name, argv[2]) == 0)
-            print_hint(argv[1], error);
+            print_hint(argv[1], object == NULL ? "" : object + 1, error);
     }
     return 0;
 }

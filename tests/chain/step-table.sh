@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readme=README.ja.md
 
 # 呼び出しの欄は、前のステップにないもの。失敗したときの die("システムコール 対象") の
-# 最初の語、成功すると戻らない execvp、名前空間のフラグ。現れる順に、フラグは後に
+# 最初の語、成功すると戻らない execv、名前空間のフラグ。現れる順に、フラグは後に
 print_rows() {
     local main before=/dev/null plus minus args=()
     for main in steps/0?-*/main.c; do
@@ -36,7 +36,7 @@ print_rows() {
         FNR == 2 { title = substr($0, 4) }
         sub(/^ \* 見る: */, "") { look = $0 }
         {
-            while (match($0, /die\("[a-z0-9_]+|^ *execvp\(|CLONE_NEW[A-Z]+/)) {
+            while (match($0, /die\("[a-z0-9_]+|^ *execv\(|CLONE_NEW[A-Z]+/)) {
                 call = substr($0, RSTART, RLENGTH)
                 $0 = substr($0, RSTART + RLENGTH)
                 gsub(/^die\("|[ (]/, "", call)

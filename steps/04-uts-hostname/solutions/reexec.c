@@ -96,7 +96,7 @@ static _Noreturn void init(char *argv[])
     set_hostname();
 
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
-    execvp(command[0], command);
+    execv(find_command(command[0]), command);
     report_exec_failure(&pipes, command[0]);
 }
 
