@@ -33,6 +33,9 @@ static const struct option_help table[] = {
      {"rootfs", required_argument, NULL, 'r'},
      "--rootfs DIR    コンテナのルートにするディレクトリー"
      " (既定: rootfs/fs)"},
+    {OPTION_ROOTFS,
+     {"env", required_argument, NULL, 'e'},
+     "--env NAME[=V]  環境変数を足す (値を省くと、呼び出し元の値)"},
     {OPTION_CAP_ADD,
      {"cap-add", required_argument, NULL, 'a'},
      "--cap-add NAME  残すケーパビリティーを足す (例: NET_RAW)"},
@@ -216,6 +219,27 @@ static const char *default_rootfs(void)
     return rootfs;
 }
 
+/* "NAME" だけなら、呼び出し元の値を付ける。呼び出し元にもなければ、消す印として
+ * そのまま残す。docker-run(1) の --env */
+static void add_variable(struct options *opt, char *text)
+{
+    size_t count = 0, length = strcspn(text, "=");
+    bool bad = length == 0;
+
+    for (size_t i = 0; i < length; i++)
+        bad |= (unsigned char)text[i] <= ' ' || text[i] == '\177';
+    if (bad)
+        usage_error("--env '%s': not a variable", text);
+    while (opt->env[count] != NULL)
+        count++;
+    if (count == ENV_MAX - 1)
+        usage_error("--env %s: too many variables", text);
+    const char *value = text[length] == '=' ? NULL : getenv(text);
+    if (value != NULL && asprintf(&text, "%s=%s", text, value) == -1)
+        die("asprintf");
+    opt->env[count] = text;
+}
+
 /* 名前は cap_from_name(3) が調べる。ここでは、書き方を "NET_RAW" にそろえる */
 static void add_capability(struct options *opt, const char *name)
 {
@@ -234,13 +258,16 @@ static void add_capability(struct options *opt, const char *name)
     opt->cap_add[count] = name;
 }
 
-static void set_option(struct options *opt, int letter, const char *value)
+static void set_option(struct options *opt, int letter, char *value)
 {
     switch (letter) {
     case 'r':
         if (*value == '\0')
             usage_error("--rootfs '': not a directory");
         opt->rootfs = value;
+        break;
+    case 'e':
+        add_variable(opt, value);
         break;
     case 'a':
         add_capability(opt, value);

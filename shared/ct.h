@@ -19,16 +19,18 @@
 #define EXIT_NOT_FOUND  127 /* コマンドが見つからない */
 
 /* parse_options() に渡す、そのステップで使えるオプション */
-#define OPTION_ROOTFS  (1 << 0) /* --rootfs */
+#define OPTION_ROOTFS  (1 << 0) /* --rootfs, --env */
 #define OPTION_CAP_ADD (1 << 1) /* --cap-add */
 #define OPTION_LIMITS  (1 << 2) /* --cpus から --no-veth まで */
 
 #define CAP_ADD_MAX 64
+#define ENV_MAX     64
 
 /* コマンド行を読んだ結果。使えないオプションの欄は既定値のまま */
 struct options {
     char **command; /* NULL で終わる。既定は /bin/sh */
     const char *rootfs; /* 既定は実行ファイルの横の rootfs/fs */
+    char *env[ENV_MAX]; /* "NAME=VALUE" か、消すなら "NAME"。NULL で終わる */
     const char *cap_add[CAP_ADD_MAX]; /* NULL で終わる */
     unsigned long cpu_quota; /* CPU_PERIOD あたりの時間 [us] */
     unsigned long long memory; /* [バイト] */
@@ -138,6 +140,12 @@ gid_t invoking_gid(void);
 /* 親: 子が終わるまで待ち、届いたシグナルを子に渡す。端末の設定も元に戻す。子は
  * まだ回収しないので、続けて waitpid(2) を呼ぶ。sigwaitinfo(2) */
 void forward_signals(pid_t pid, const struct pipes *pipes);
+
+/* --- ct-env.c: 環境変数 -------------------------------------------------- */
+
+/* 子: 呼び出し元の環境変数を捨て、コンテナのもの (PATH, HOME, HOSTNAME と、
+ * 呼び出し元の TERM) に替える。added は struct options の env。environ(7) */
+void replace_environment(char *const *added);
 
 /* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
 

@@ -98,7 +98,7 @@ done'
     [ "$output" = 0027 ]
 }
 
-# bats test_tags=to09
+# bats test_tags=to05
 @test "the environment arrives unchanged" {
     requires root
     local variables=(PATH="$PATH" HOME=/no/home GREETING='hello  world' EMPTY=)

@@ -87,6 +87,56 @@ copy_rootfs() {
     [ "${lines[0]}" = "$NAME: exec only-on-the-host: No such file or directory" ]
 }
 
+# 呼び出し元の環境変数から、コンテナに入るもの
+environment() {
+    env -i PATH="$PATH" HOME="$HOME" SECRET=secret SUDO_USER=somebody LD_LIBRARY_PATH=/none "$@" |
+        grep -v '^_=' | sort
+}
+
+# bats test_tags=to09
+@test "the container has its own environment: PATH, HOME, HOSTNAME and the caller's TERM, nothing else" {
+    local own=(HOME=/root HOSTNAME=container
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+    run -0 environment "$BIN" run env
+    [ "$output" = "$(printf '%s\n' "${own[@]}")" ]
+    run -0 environment TERM=vt100 "$BIN" run env
+    [ "$output" = "$(printf '%s\n' "${own[@]}" TERM=vt100)" ]
+    # HOME は、このルートにある
+    run -0 env HOME=/no/home "$BIN" run sh -c 'cd && pwd'
+    [ "$output" = /root ]
+}
+
+# bats test_tags=to09
+@test "--env adds a variable, replaces one, takes the caller's value, and does so again and again" {
+    local name
+    run -0 environment ADDED=no TAKEN='a b' TERM=vt100 "$BIN" run --env ADDED='x y=z' --env EMPTY= \
+        --env TAKEN --env HOME=/tmp --env=HOME=/mnt --env NOT_THERE -- env
+    for name in 'ADDED=x y=z' EMPTY= 'TAKEN=a b' HOME=/mnt HOSTNAME=container TERM=vt100; do
+        grep -qxF "$name" <<<"$output"
+    done
+    [ "${#lines[@]}" = 7 ]
+    # 呼び出し元にもない名前なら、消える
+    run -0 env -u HOME "$BIN" run --env HOME env
+    [[ $output != *HOME=* ]]
+}
+
+# bats test_tags=to09
+@test "the command is looked up in the container's PATH, not in the caller's" {
+    fs=$(copy_rootfs)
+    mkdir "$fs/own"
+    printf '#!/bin/sh\necho own\n' >"$fs/own/word"
+    chmod +x "$fs/own/word"
+    run -0 env PATH=/nowhere "$BIN" run --rootfs "$fs" sh -c 'ls -d demo'
+    [ "$output" = demo ]
+    run -127 env PATH="$PATH:/own" "$BIN" run --rootfs "$fs" word
+    run -0 "$BIN" run --rootfs "$fs" --env PATH=/own:/bin word
+    [ "$output" = own ]
+    # 空の要素は、カレントディレクトリ。コンテナの / から始まる
+    mv "$fs/own/word" "$fs/word"
+    run -0 "$BIN" run --rootfs "$fs" --env PATH= word
+    [ "$output" = own ]
+}
+
 @test "the only mount that the container sees is its own /proc" {
     run -0 inside 'cat /proc/self/mountinfo'
     [ "${#lines[@]}" = 1 ]

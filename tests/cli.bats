@@ -8,7 +8,7 @@ LIMITS=(--cpus --memory --pids --cpuset)
 
 # そのステップが受け取るオプション
 options_of() {
-    ((10#$1 < 6)) || echo --rootfs
+    ((10#$1 < 6)) || printf '%s\n' --rootfs --env
     ((10#$1 < 8)) || echo --cap-add
     ((10#$1 < 9)) || printf '%s\n' "${LIMITS[@]}" --no-cgroup --no-veth
 }
@@ -127,7 +127,7 @@ light() {
 
 @test "an option without its value is refused" {
     local option
-    for option in --rootfs --cap-add "${LIMITS[@]}"; do
+    for option in --rootfs --env --cap-add "${LIMITS[@]}"; do
         refused "$BIN" run "$option"
         [ "${stderr_lines[0]}" = "$(basename "$BIN"): $option: missing value" ]
     done
@@ -415,4 +415,25 @@ effective() {
         refused "$BIN" run --cap-add "$name" echo ran
     done
     refused "$(step 08)" run --cap-add NOPE echo ran
+}
+
+# --- 環境変数 --------------------------------------------------------------------
+
+@test "--env with no name, or with a blank or a control character in it, is refused with 2" {
+    local value
+    refuse_values --env '' = =value ' ' 'a b' 'a b=1' ' A=1' $'A\tB=1' $'A\nB' $'\x7f=1'
+    for value in 06 07 08 09; do
+        refused "$(step "$value")" run --env =value echo ran
+        [ "${stderr_lines[0]}" = "step$value: --env '=value': not a variable" ]
+    done
+}
+
+@test "--env takes 63 variables, and refuses the 64th" {
+    requires root userns
+    local -a words=()
+    local n
+    for n in {1..63}; do words+=(--env "N$n=$n"); done
+    run -0 light "${words[@]}" sh -c 'echo $N1 $N63'
+    [ "$output" = '1 63' ]
+    refused "$BIN" run "${words[@]}" --env N64=64 echo ran
 }

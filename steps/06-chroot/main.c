@@ -113,6 +113,8 @@ static _Noreturn void child(const struct options *opt,
     make_mounts_private();
     change_root(opt->rootfs);
     mount_proc();
+    /* PATH や HOME はホストのパスで、ほかの値には秘密もある。environ(7) */
+    replace_environment(opt->env);
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */

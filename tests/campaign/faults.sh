@@ -118,6 +118,7 @@ child    execve          *      *          exec   コマンドが見つからな
 child    capget          *      *          same   libcap がカーネルの版を尋ねるだけ
 child    brk             *      *          never  カーネルの brk は errno を返さない。brk(2)
 child    getrandom       *      *          same   malloc は時刻などを使う
+child    uname           *      *          never  失敗しない。uname(2)
 child    set_robust_list *      *          same   glibc の fork が呼び、結果を見ない
 before   fcntl           *      *          same   F_GETFD: 閉じているとみなすだけ。ほかは古い cgroup の片付け
 before   ioctl           *      *          same   端末でないとみなすだけ

@@ -215,6 +215,8 @@ static _Noreturn void child(const struct options *opt,
     mount_file_systems();
     populate_dev();
     switch_root();
+    /* PATH や HOME はホストのパスで、ほかの値には秘密もある。environ(7) */
+    replace_environment(opt->env);
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */

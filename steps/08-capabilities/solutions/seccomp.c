@@ -447,6 +447,8 @@ static _Noreturn void child(const struct options *opt,
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
     filter_system_calls();
+    /* PATH や HOME はホストのパスで、ほかの値には秘密もある。environ(7) */
+    replace_environment(opt->env);
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
