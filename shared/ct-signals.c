@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,21 +178,24 @@ static bool is_running(pid_t pid, siginfo_t *end)
 }
 
 /* fork されてから、まだ exec していないか。ゾンビになっても残っている印で、
- * ps(1) も F の列に 1 と出す。proc(5) の /proc/PID/stat の flags */
+ * ps(1) も F の列に 1 と出す。exec しなくても、別の名前を名乗っていれば、準備を
+ * 終えて動いている。proc(5) の /proc/PID/stat の comm と flags */
 static bool never_executed(pid_t pid)
 {
     const unsigned forked_but_not_executed = 0x40; /* <linux/sched.h> の PF_ */
-    char text[512] = "";
+    char text[512] = "", own[16], name[64];
     unsigned flags = 0;
     int fd = open(path_of("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
 
     if (fd == -1 || read(fd, text, sizeof(text) - 1) == -1)
         die("read /proc/%d/stat", pid);
     close(fd);
-    /* "4711 (name) Z ..." の 9 番目。名前には空白も ')' も含められる */
-    const char *rest = strrchr(text, ')');
-    if (rest != NULL)
-        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+    if (prctl(PR_GET_NAME, own) == -1)
+        die("prctl PR_GET_NAME");
+    /* "4711 (step) Z ..." の形。flags は、名前のあとの 7 番目 */
+    int length = snprintf(name, sizeof(name), "%d (%s) ", pid, own);
+    if (strncmp(text, name, length) == 0)
+        sscanf(text + length, "%*c %*d %*d %*d %*d %*d %u", &flags);
     return flags & forked_but_not_executed;
 }
 

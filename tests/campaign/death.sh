@@ -149,6 +149,8 @@ kill_at() {
     "$WORK/inject" -o "$WORK/result" -r "$role,any,$n,$when,kill=$signal@$who" -- \
         "${COMMAND[@]}" >"$WORK/out" 2>"$WORK/err" </dev/null
     take_result
+    # 自分のいた瞬間なら、exec したかどうかで決まる
+    [[ $signal-$role-$who != KILL-child-child ]] || wanted=$((executed ? 137 : 125))
     if ((fired != 1)); then
         # 後始末で待つ回数は、そのつど違う
         [[ ${COMMAND[*]} == "${SHORT[*]}" ]] || problem+=" the moment never came;"

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +151,9 @@ static void fork_command(const struct pipes *pipes)
         return;
     /* 親は、書き込み側がすべて閉じたことで、exec の成功を知る */
     close(pipes->report[1]);
+    /* exec しない。準備を終えたことは、名前で知らせる。PR_SET_NAME(2const) */
+    if (prctl(PR_SET_NAME, "init") == -1)
+        die("prctl PR_SET_NAME");
     catch_signals();
     reap();
 }
