@@ -256,7 +256,7 @@ finds() {
     [ "$output" = 2 ]
     run -127 env -u PATH "$BIN" run word
     # 見つかったのが実行できないものだけなら、そう言う
-    cd ..
+    cd "$BATS_TEST_TMPDIR"
     run -126 --separate-stderr env "PATH=$PWD/none:$PWD/plain:$PWD/directory" "$BIN" run word
     one_error_and_hints "$NAME: exec word: Permission denied"
     [[ ${stderr_lines[1]} == *"$PWD/plain/word"* ]]

@@ -78,6 +78,7 @@ declare -A ERRNO=(
     [symlink]=ENOSPC # 64k の tmpfs
     [symlinkat]=ENOSPC
     [umount2]=EINVAL
+    [uname]=EFAULT
     [unlinkat]=EBUSY
     [unshare]="EPERM ENOSPC"
     [wait4]=ECHILD # 呼び出し元が SIGCHLD を無視
@@ -118,6 +119,7 @@ child    execve          *      *          exec   コマンドが見つからな
 child    capget          *      *          same   libcap がカーネルの版を尋ねるだけ
 child    brk             *      *          never  カーネルの brk は errno を返さない。brk(2)
 child    getrandom       *      *          same   malloc は時刻などを使う
+child    access          *      /dev/*     same   mount が確かめる
 child    uname           *      *          never  失敗しない。uname(2)
 child    set_robust_list *      *          same   glibc の fork が呼び、結果を見ない
 before   fcntl           *      *          same   F_GETFD: 閉じているとみなすだけ。ほかは古い cgroup の片付け
