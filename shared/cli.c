@@ -234,9 +234,9 @@ static void add_variable(struct options *opt, char *text)
         count++;
     if (count == ENV_MAX - 1)
         usage_error("--env %s: too many variables", text);
-    const char *value = text[length] == '=' ? NULL : getenv(text);
-    if (value != NULL && asprintf(&text, "%s=%s", text, value) == -1)
-        die("asprintf");
+    for (char **own = environ; text[length] == '\0' && *own != NULL; own++)
+        if (strncmp(*own, text, length) == 0 && (*own)[length] == '=')
+            text = *own;
     opt->env[count] = text;
 }
 
