@@ -16,7 +16,7 @@
 #define EXIT_USAGE      2 /* 使い方の誤り */
 #define EXIT_SETUP      125 /* コンテナを用意できず、コマンドは動いていない */
 #define EXIT_CANNOT_RUN 126 /* コマンドはあるが、実行できない */
-#define EXIT_NOT_FOUND  127 /* コマンドが見つからない */
+#define EXIT_NOT_FOUND  127 /* コマンドか、#! のプログラムか、ローダーがない */
 
 /* parse_options() に渡す、そのステップで使えるオプション */
 #define OPTION_ROOTFS  (1 << 0) /* --rootfs, --env */
@@ -166,7 +166,7 @@ _Noreturn void report_exec_failure(const struct pipes *pipes,
                                    const char *command);
 
 /* waitpid(2) の status から、ランチャーの終了ステータスを決める。子が exec に
- * 失敗していたら、その理由を stderr に出す */
+ * 失敗していたり、その前にシグナルで終わっていたりすれば、stderr に出す */
 int exit_status(int status, const struct pipes *pipes, const char *command);
 
 #endif
