@@ -215,8 +215,8 @@ int exit_status(int status, const struct pipes *pipes, const char *command)
     struct exec_failure failure;
 
     watch_child(0); /* 回収したので、PID はもう他人のものかもしれない */
-    /* 子は終わっているので、読めなければすぐ EOF になる: exec は成功していたか、
-     * そこまで進んでいない */
+    /* 子は終わっているので、読めなければすぐ EOF になる: exec に成功したか、
+     * そこまで進まなかった */
     ssize_t length = read(pipes->report[0], &failure, sizeof(failure));
     if (length == -1)
         die("read report");
