@@ -518,6 +518,9 @@ LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
     start_container --no-veth sleep 100
     run -127 --separate-stderr "$BIN" exec "$CONTAINER" no-such-command
     [ "${stderr_lines[0]}" = "09-exec: exec no-such-command: No such file or directory" ]
+    # 環境変数も、コンテナのもの。コマンドは、その PATH から探す
+    run -0 env PATH=/nowhere HOME=/no/home SECRET=secret TERM=vt100 "$BIN" exec "$CONTAINER" env
+    [ "${lines[*]}" = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root HOSTNAME=container TERM=vt100" ]
     env --default-signal "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
     PIDS=($!)
     retry 5 eval 'pgrep -P "${PIDS[0]}" -x sleep'

@@ -591,6 +591,7 @@ static _Noreturn void enter_container(int container, char *const *command,
                                       const struct pipes *pipes)
 {
     static const char *const no_more[] = {NULL};
+    char *const nothing[] = {NULL};
     int flags = (new_namespaces() | CLONE_NEWCGROUP) & ~CLONE_NEWPID;
 
     close(pipes->report[0]);
@@ -609,9 +610,10 @@ static _Noreturn void enter_container(int container, char *const *command,
     drop_capabilities(capabilities_to_keep(no_more));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
+    replace_environment(nothing);
 
     prepare_exec(command, pipes);
-    execvp(command[0], command);
+    execv(find_command(command[0]), command);
     report_exec_failure(pipes, command[0]);
 }
 
