@@ -79,7 +79,7 @@ static void print_usage(FILE *out)
 
 void usage_error(const char *format, ...)
 {
-    char message[512];
+    char message[900];
     va_list args;
 
     va_start(args, format);

@@ -203,7 +203,7 @@ static int report_failure(const struct exec_failure *failure,
     };
     char message[512];
 
-    print_error("exec %s: %s", command, strerror(failure->error));
+    print_error("exec %.500s: %s", command, strerror(failure->error));
     snprintf(message, sizeof(message), "exec %s %s", what[failure->missing],
              failure->path);
     print_hint(message, failure->path, failure->error);
@@ -225,7 +225,7 @@ int exit_status(int status, const struct pipes *pipes, const char *command)
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     if (died_unprepared()) {
-        print_error("prepare %s: %s", command, strsignal(WTERMSIG(status)));
+        print_error("prepare %.500s: %s", command, strsignal(WTERMSIG(status)));
         print_hint("prepare", "", EINTR);
         return EXIT_SETUP;
     }

@@ -131,6 +131,9 @@ done'
     one_error_and_hints "$NAME: exec no-such-command: No such file or directory"
     run -127 --separate-stderr "$BIN" run /no/such/path
     one_error_and_hints "$NAME: exec /no/such/path: No such file or directory"
+    # 長すぎる名前は切り、理由は切らない
+    run -126 --separate-stderr "$BIN" run "/$(printf '%05000d' 0)"
+    [[ ${stderr_lines[0]} == "$NAME: exec /000"*"0: File name too long" ]]
 }
 
 # bats test_tags=to09
