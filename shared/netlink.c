@@ -238,7 +238,6 @@ void link_wait_gone(void)
         nanosleep(&interval, NULL);
     }
     snprintf(message, sizeof(message), "link %s", made.name);
-    dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name,
-            message, strerror(EBUSY));
-    print_hint(message, EBUSY);
+    print_error("%s: %s", message, strerror(EBUSY));
+    print_hint(message, made.name, EBUSY);
 }
