@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #define PARENTS_MAX     8
 #define LAUNCHER_CGROUP STEP_CGROUP "-launcher"
+#define LOCK_WAIT       10000 /* 所有者が止められていたら、あきらめる [ミリ秒] */
 
 /* 使っている階層。v2 では、すべてのコントローラーが同じところを使う */
 static struct {
@@ -26,6 +28,8 @@ static struct {
     char path[PATH_MAX + 64];
     int lock; /* parent か、cgroup_claim() のあとは path の鍵 */
 } used[PARENTS_MAX];
+
+static bool has_left_top; /* v2 で、自分の cgroup から枝に移ったか */
 
 /* 空白かコンマで区切った list に word があるか */
 static bool has_word(const char *list, const char *word)
@@ -94,15 +98,31 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
         fclose(file);
 }
 
-/* v2 では、プロセスのいる cgroup は下にコントローラーを配れない。委譲された
- * cgroup にいるのが自分だけなら、自分が枝に移れば配れるようになる。他人がいれ
- * ば EBUSY になり、それは動かさない。cgroups(7) の "no internal processes" */
+/* v2 では、プロセスのいる cgroup は下でコントローラーを有効にできない (木の根は
+ * 別)。いるのが自分だけなら、枝に移ればよい。ほかの人は動かさず、EBUSY で終わる。
+ * 書いてみて確かめると、"+cpu" は成功し、その cgroup は "domain threaded" に変わ
+ * る。cgroups(7) の "no internal processes" */
 static void leave_top(const struct cgroup *group)
 {
-    const char *leaf = path_of("%s/" LAUNCHER_CGROUP, group->top);
+    FILE *procs = fopen(path_of("%s/cgroup.procs", group->top), "re");
+    bool inside = false;
+    int pid;
 
+    while (procs != NULL && fscanf(procs, "%d", &pid) == 1) {
+        inside = true;
+        if (pid != getpid()) {
+            errno = EBUSY;
+            die("write %s/cgroup.subtree_control", group->top);
+        }
+    }
+    if (procs != NULL)
+        fclose(procs);
+    if (!inside)
+        return;
+    const char *leaf = path_of("%s/" LAUNCHER_CGROUP, group->top);
     if (mkdir(leaf, CGROUP_MODE) == -1 && errno != EEXIST)
         die("mkdir %s", leaf);
+    has_left_top = true;
     write_file(path_of("%s/" LAUNCHER_CGROUP "/cgroup.procs", group->top), "0");
 }
 
@@ -126,96 +146,157 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
         errno = ENOENT;
         die("controller %s", controller);
     }
-    if (access(group->top, W_OK) == -1 && errno == EACCES) {
+    if (access(group->top, W_OK) == -1 && errno == EACCES)
         append_own_cgroup(group, controller);
-        if (group->version == 2)
-            leave_top(group);
-    }
+    /* cgroup.type がないのは、本物の木の根だけ */
+    if (group->version == 2 &&
+        access(path_of("%s/cgroup.type", group->top), F_OK) == 0)
+        leave_top(group);
 }
 
-/* fd が今もこの名前で見えているか。鍵を待つあいだに消されると、別のものになる。
- * そのときも、もうないときも、errno は ENOENT になる */
-static bool is_current(int fd, const char *path, struct stat *opened)
+/* 待っているあいだに、終わるように言われたか。無視するシグナルも、ブロックしている
+ * あいだは捨てられずにたまる。sigpending(2) */
+static int stop_signal(void)
 {
-    struct stat named;
+    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    struct sigaction action;
+    sigset_t pending;
 
-    if (fstat(fd, opened) == -1 || stat(path, &named) == -1)
-        return false;
-    errno = ENOENT;
-    return named.st_ino == opened->st_ino && named.st_dev == opened->st_dev;
+    sigpending(&pending);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (sigismember(&pending, signals[i]) == 1 &&
+            sigaction(signals[i], NULL, &action) == 0 &&
+            action.sa_handler != SIG_IGN)
+            return signals[i];
+    return 0;
 }
 
-/* 鍵がかかっているのは、ふつうは 1 ミリ秒もない。持ち主が止められていたら、
- * シグナルを止めたまま待ち続けるわけにはいかないので、10 秒であきらめる。
- * flock(2) */
-static bool lock_within_10s(int fd)
+/* ロックを待つのは、ふつうは 1 ミリ秒もない。待つあいだのシグナルには従う
+ * (EINTR)。flock(2) */
+static bool wait_lock(int fd, int milliseconds)
 {
     struct timespec interval = {.tv_nsec = 1000 * 1000};
 
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < milliseconds; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
         if (errno != EWOULDBLOCK)
             return false;
+        if (stop_signal() != 0) {
+            errno = EINTR;
+            return false;
+        }
         nanosleep(&interval, NULL);
     }
     return false;
 }
 
-/* fd を閉じてから終わる。鍵を持ったまま後始末に入ると、自分を待ってしまう */
-static _Noreturn void give_up(int fd, int error, const char *what,
-                              const char *path)
+/* path を開いてロックを取得する。失敗なら -1。目印がなければ EEXIST、待つあいだ
+ * に消されたか、作り直されていたら ENOENT */
+static int open_locked(const char *path, int milliseconds)
 {
-    close(fd);
+    struct stat opened, named;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd == -1)
+        return -1;
+    if (wait_lock(fd, milliseconds) && fstat(fd, &opened) == 0 && stat(path, &named) == 0) {
+        if (opened.st_ino != named.st_ino)
+            errno = ENOENT;
+        else if (!(opened.st_mode & S_ISVTX))
+            errno = EEXIST;
+        else
+            return fd;
+    }
+    int error = errno;
+    close(fd); /* ロックを持ったまま後始末に入ると、自分を待ってしまう */
     errno = error;
-    die("%s %s", what, path);
+    return -1;
 }
 
-/* parent を作って鍵をかける。誰かが消すのとすれ違ったら、作り直す */
+/* parent を作ってロックを取得する。誰かが消すのとすれ違ったら、作り直す */
 static int lock_parent(const char *path)
 {
-    struct stat found;
+    int fd;
 
-    for (;;) {
+    do {
         if (mkdir(path, CGROUP_MODE) == -1 && errno != EEXIST)
             die("mkdir %s", path);
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd == -1 && errno == ENOENT)
-            continue;
-        if (fd == -1)
-            die("open %s", path);
-        if (!lock_within_10s(fd))
-            give_up(fd, errno, "flock", path);
-        if (!is_current(fd, path, &found)) {
-            if (errno != ENOENT)
-                give_up(fd, errno, "stat", path);
-            close(fd);
-            continue;
-        }
-        if (found.st_mode & S_ISVTX)
-            return fd;
-        give_up(fd, EEXIST, "mkdir", path);
+        fd = open_locked(path, LOCK_WAIT);
+    } while (fd == -1 && errno == ENOENT);
+    if (fd == -1 && errno == EINTR)
+        exit(128 + stop_signal());
+    if (fd == -1)
+        die(errno == EEXIST ? "mkdir %s" : "flock %s", path);
+    return fd;
+}
+
+/* die() で終わらない write_file()。書けなくてもよいものに使う */
+static void try_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd != -1) {
+        if (write(fd, text, strlen(text)) == -1)
+            errno = 0;
+        close(fd);
     }
 }
 
-/* ランチャーが突然死んで残った cgroup を消す。生きているランチャーは鍵をかけ
- * ている。PID は使い回されるので、名前の PID が生きているかどうかでは決められ
- * ない */
-static void remove_stale(int parent, const char *path)
+/* group に残ったプロセスを終わらせる。いなければ false。CPU の割り当てを使い切る
+ * と、死ぬのも次の周期を待つので、先に制限を外す。別の PID 名前空間のものは 0 に
+ * 見え、cgroup.kill (v2、Linux 5.14 から) でしか殺せない。cgroups(7) */
+static bool kill_processes(const char *group)
+{
+    bool found = false;
+    int pid;
+    FILE *procs = fopen(path_of("%s/cgroup.procs", group), "re");
+
+    try_write(path_of("%s/cpu.max", group), "max");
+    try_write(path_of("%s/cpu.cfs_quota_us", group), "-1");
+    try_write(path_of("%s/cgroup.kill", group), "1");
+    while (procs != NULL && fscanf(procs, "%d", &pid) == 1)
+        if (pid > 0) /* 0 は、自分のプロセスグループのこと。kill(2) */
+            found = kill(pid, SIGKILL) == 0;
+    if (procs != NULL)
+        fclose(procs);
+    return found;
+}
+
+/* ランチャーが突然死んで残った cgroup を、中のプロセスごと消す。PID 1 は、親の死
+ * を知らせるシグナルを断れるので、まだ動いていることもある。prctl(2) */
+static void remove_stale_group(const char *path)
+{
+    struct timespec interval = {.tv_nsec = 1000 * 1000};
+
+    /* 誰もいないのに消せないなら、ほかの人が下に cgroup を作っている */
+    for (int i = 0, empty = 0; i < 1000 && empty < 10; i++) {
+        if (rmdir(path) == 0)
+            return;
+        empty = kill_processes(path) ? 0 : empty + 1;
+        nanosleep(&interval, NULL);
+    }
+}
+
+/* 生きているランチャーは、自分の cgroup のロックを持っている。PID は使い回され
+ * るので、名前の PID が生きているかどうかでは決められない */
+static void remove_stale(const char *parent)
 {
     struct dirent *entry;
     struct stat found;
-    DIR *dir = opendir(path); /* parent を dup(2) すると、鍵まで写る */
+    char path[PATH_MAX + 512];
+    DIR *dir = opendir(parent);
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        int fd = -1;
-        if (atoi(entry->d_name) > 0)
-            fd = openat(parent, entry->d_name, O_RDONLY | O_CLOEXEC);
+        if (atoi(entry->d_name) <= 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd == -1)
             continue;
         if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &found) == 0 &&
             (found.st_mode & S_ISVTX))
-            unlinkat(parent, entry->d_name, AT_REMOVEDIR);
+            remove_stale_group(path);
         close(fd);
     }
     if (dir != NULL)
@@ -229,6 +310,23 @@ static void choose_name(char *path, const char *parent)
     sprintf(path, "%s/%d", parent, getpid());
     for (unsigned n = 2; access(path, F_OK) == 0; n++)
         sprintf(path, "%s/%d-%u", parent, getpid(), n);
+}
+
+/* 上の cgroup がまだ有効にしていないコントローラーなら、あとで無効に戻すための印を
+ * 残す。名前が、そのまま subtree_control に書くものになる。cgroups(7) */
+static void remember_disabled(const struct cgroup *group,
+                              const char *controller)
+{
+    char enabled[256];
+    const char *file = path_of("%s/cgroup.subtree_control", group->top);
+
+    if (!read_text(file, enabled, sizeof(enabled)))
+        die("read %s", file);
+    if (has_word(enabled, controller))
+        return;
+    const char *mark = path_of("%s/-%s", group->parent, controller);
+    if (mkdir(mark, CGROUP_MODE) == -1 && errno != EEXIST)
+        die("mkdir %s", mark);
 }
 
 void cgroup_find(struct cgroup *group, const char *controller)
@@ -246,10 +344,12 @@ void cgroup_find(struct cgroup *group, const char *controller)
     if (group->is_first) {
         strcpy(used[i].parent, group->parent);
         used[i].lock = lock_parent(group->parent);
-        remove_stale(used[i].lock, group->parent);
+        remove_stale(group->parent);
         choose_name(used[i].path, group->parent);
     }
     strcpy(group->path, used[i].path);
+    if (group->version == 2)
+        remember_disabled(group, controller);
 }
 
 void cgroup_claim(void)
@@ -258,8 +358,8 @@ void cgroup_claim(void)
         if (used[i].lock == 0)
             continue;
         int fd = open(used[i].path, O_RDONLY | O_CLOEXEC);
-        if (fd == -1 || flock(fd, LOCK_EX) == -1)
-            die("flock %s", used[i].path); /* parent の鍵は後始末が外す */
+        if (fd == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1)
+            die("flock %s", used[i].path); /* parent のロックは後始末が解放する */
         close(used[i].lock);
         used[i].lock = fd;
     }
@@ -286,35 +386,68 @@ static void remove_group(const char *path)
     tell_left("rmdir", path);
 }
 
+/* parent の下で、次のディレクトリの名前を返す。marks なら '-' で始まる印だけ、そうで
+ * なければ、印でないものだけ。終わりなら NULL */
+static const char *next_dir(DIR *dir, bool marks)
+{
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            (entry->d_name[0] == '-') == marks)
+            return entry->d_name;
+    return NULL;
+}
+
+/* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。ほかの誰かが下で使っ
+ * ていれば EBUSY になり、有効なまま残る */
+static void disable_controllers(const char *parent)
+{
+    const char *name;
+    DIR *dir = opendir(parent);
+
+    if (next_dir(dir, false) == NULL && dir != NULL) {
+        rewinddir(dir);
+        while ((name = next_dir(dir, true)) != NULL) {
+            try_write(path_of("%s/cgroup.subtree_control", parent), name);
+            try_write(path_of("%s/../cgroup.subtree_control", parent), name);
+            rmdir(path_of("%s/%s", parent, name));
+        }
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 /* parent も、誰も使っていなければ消す。ほかのランチャーの cgroup があれば EBUSY
  * になる。それは失敗ではない */
-static void remove_parent(const char *path)
+static void remove_parent(const char *path, int milliseconds)
 {
-    struct stat found;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_locked(path, milliseconds);
 
-    if (fd == -1 && errno != ENOENT)
-        tell_left("open", path);
-    if (fd == -1)
+    if (fd == -1) {
+        if (errno != ENOENT && errno != EEXIST && milliseconds > 1)
+            tell_left("flock", path);
         return;
-    if (!lock_within_10s(fd)) {
-        tell_left("flock", path);
-    } else if (!is_current(fd, path, &found)) {
-        if (errno != ENOENT)
-            tell_left("stat", path);
-    } else if (found.st_mode & S_ISVTX) {
-        rmdir(path); /* ほかの人のものなら EACCES。それも失敗ではない */
+    }
+    disable_controllers(path);
+    rmdir(path); /* ほかの人のものなら EACCES。それも失敗ではない */
+    if (has_left_top) {
+        try_write(path_of("%s/../cgroup.procs", path), "0");
+        rmdir(path_of("%s/../" LAUNCHER_CGROUP, path));
     }
     close(fd);
 }
 
 void cgroup_remove(const struct cgroup *group)
 {
+    bool was_locked = false;
     struct stat found;
 
-    /* 鍵は、消し終えるまで持つ。先に外すと、同じ PID を持つ別の PID 名前空間
-     * のランチャーが同じ名前で作り直し、こちらがそれを消してしまう */
-    for (size_t i = 0; i < PARENTS_MAX && group->is_first; i++) {
+    if (!group->is_first)
+        return;
+    /* ロックは、消し終えるまで持つ。先に解放すると、同じ PID を持つ別の PID 名前
+     * 空間のランチャーが同じ名前で作り直し、こちらがそれを消してしまう */
+    for (size_t i = 0; i < PARENTS_MAX; i++) {
         if (used[i].lock == 0 || strcmp(used[i].path, group->path) != 0)
             continue;
         if (stat(group->path, &found) == -1) {
@@ -325,8 +458,10 @@ void cgroup_remove(const struct cgroup *group)
         }
         close(used[i].lock);
         used[i].lock = 0;
+        was_locked = true;
     }
-    remove_parent(group->parent);
+    /* ロックを取得できずに終わるのなら、もう一度は待たない */
+    remove_parent(group->parent, was_locked ? LOCK_WAIT : 1);
 }
 
 void cgroup_set(const struct cgroup *group, const char *file,

@@ -2,8 +2,12 @@
  * cgroup.h - コントローラーがどこにあるかを探し、置き場所を用意する
  *
  * コンテナの cgroup は、階層の一番上に置いた STEP_CGROUP の下に作る。ここで作る
- * ディレクトリーには、目印としてスティッキービットを付ける。目印のないものは、
- * 名前が同じでも他人のものなので、使わず、消さない。
+ * ディレクトリには、目印としてスティッキービットを付ける。目印のないものは、名前
+ * が同じでも他人のものなので、使わず、消さない。
+ *
+ * ロックは 2 種類 (flock(2))。parent のロックを持つ人だけが、その下を作り、消す。
+ * path のロックは、ランチャーが生きている証拠になる。ほかのユーザーは、読み取りの
+ * 許可がないのでディレクトリを開けず、ロックも取得できない。
  */
 #ifndef CGROUP_H
 #define CGROUP_H
@@ -13,7 +17,7 @@
 #include <sys/types.h>
 
 #define STEP_CGROUP "container-steps"
-#define CGROUP_MODE 01755 /* スティッキービットが目印。mkdir(2) */
+#define CGROUP_MODE 01711 /* スティッキービットが目印。mkdir(2) */
 
 struct cgroup {
     int version; /* 1 か 2。0 なら使っていない */
@@ -24,17 +28,17 @@ struct cgroup {
 };
 
 /* controller ("cpu" など) の階層を探し、このランチャーのための置き場所を決め
- * る。parent は作って鍵をかけるが、path を作るのは呼び出し側。もう動いていな
- * いランチャーの cgroup は片付ける。コントローラーがなければ die() で終わる。
- * cgroups(7) */
+ * る。parent は作ってロックを取得するが、path を作るのは呼び出し側。死んだランチャ
+ * ーの cgroup は、中に残ったプロセスを終わらせて片付ける。コントローラーがなければ
+ * die() で終わる。cgroups(7) */
 void cgroup_find(struct cgroup *group, const char *controller);
 
-/* 作り終えた cgroup に鍵をかけ、parent の鍵を外す。ランチャーが終わると鍵は外
- * れ、それが「もう片付けてよい」という印になる。flock(2) */
+/* 作り終えた cgroup のロックを取得し、parent のロックを解放する。ランチャーが終わ
+ * るとロックも解放され、それが「もう片付けてよい」という印になる */
 void cgroup_claim(void);
 
-/* group を消す。parent も、誰も使っていなければ消す。中のプロセスが終わってから
- * 呼ぶ。もう消えていても失敗ではない。rmdir(2) */
+/* group を消す。最後のランチャーなら、parent も消し、上で有効にしたコントローラー
+ * を元に戻す。中のプロセスが終わってから呼ぶ。もう消えていても失敗ではない */
 void cgroup_remove(const struct cgroup *group);
 
 /* group の file に書式どおりの値を書き、読み返す。カーネルが別の値として受け取

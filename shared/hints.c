@@ -248,8 +248,10 @@ static const struct hint hints[] = {
      "その値は、上の cgroup の制限を超えています\n"
      "値を小さくしてください。制限をあきらめるなら --no-cgroup"},
     {"write", "cgroup", EBUSY, NULL, NULL,
-     "プロセスのいる cgroup は、子にコントローラーを配れません\n"
-     "(no internal processes)。systemd-run --scope などで別の場所から始めます"},
+     "プロセスのいる cgroup は、下でコントローラーを有効にできません (v2)\n"
+     "Docker なら --privileged --cgroupns=host を付けて始めます\n"
+     "systemd なら systemd-run --user --scope -p Delegate=yes で始めます\n"
+     "制限をあきらめるなら --no-cgroup"},
     {"write", "cgroup", ENOENT, NULL, NULL,
      "コントローラーがありません。v1 のほうで使われている場合もあります\n"
      "制限をあきらめるなら --no-cgroup"},

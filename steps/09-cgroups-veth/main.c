@@ -128,11 +128,11 @@ static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
 static void create_cgroups(const struct options *opt)
 {
-    size_t count = opt->cpuset == NULL ? 3 : 4;
-
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         struct cgroup *group = &groups[i];
 
+        if (controllers[i].limit == limit_cpuset && opt->cpuset == NULL)
+            continue; /* 頼まれたときだけ */
         cgroup_find(group, controllers[i].name);
         if (group->version == 2)
             enable_controller(group, controllers[i].name);
