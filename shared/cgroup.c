@@ -401,17 +401,18 @@ static const char *next_dir(DIR *dir, bool marks)
 
 /* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。ほかの誰かが下で使っ
  * ていれば EBUSY になり、有効なまま残る */
-static void disable_controllers(const char *parent)
+static void disable_controllers(const struct cgroup *group)
 {
     const char *name;
-    DIR *dir = opendir(parent);
+    DIR *dir = opendir(group->parent);
 
     if (next_dir(dir, false) == NULL && dir != NULL) {
         rewinddir(dir);
         while ((name = next_dir(dir, true)) != NULL) {
-            try_write(path_of("%s/cgroup.subtree_control", parent), name);
-            try_write(path_of("%s/../cgroup.subtree_control", parent), name);
-            rmdir(path_of("%s/%s", parent, name));
+            try_write(path_of("%s/cgroup.subtree_control", group->parent),
+                      name);
+            try_write(path_of("%s/cgroup.subtree_control", group->top), name);
+            rmdir(path_of("%s/%s", group->parent, name));
         }
     }
     if (dir != NULL)
@@ -420,20 +421,20 @@ static void disable_controllers(const char *parent)
 
 /* parent も、誰も使っていなければ消す。ほかのランチャーの cgroup があれば EBUSY
  * になる。それは失敗ではない */
-static void remove_parent(const char *path, int milliseconds)
+static void remove_parent(const struct cgroup *group, int milliseconds)
 {
-    int fd = open_locked(path, milliseconds);
+    int fd = open_locked(group->parent, milliseconds);
 
     if (fd == -1) {
         if (errno != ENOENT && errno != EEXIST && milliseconds > 1)
-            tell_left("flock", path);
+            tell_left("flock", group->parent);
         return;
     }
-    disable_controllers(path);
-    rmdir(path); /* ほかの人のものなら EACCES。それも失敗ではない */
+    disable_controllers(group);
+    rmdir(group->parent); /* ほかの人のものなら EACCES。それも失敗ではない */
     if (has_left_top) {
-        try_write(path_of("%s/../cgroup.procs", path), "0");
-        rmdir(path_of("%s/../" LAUNCHER_CGROUP, path));
+        try_write(path_of("%s/cgroup.procs", group->top), "0");
+        rmdir(path_of("%s/" LAUNCHER_CGROUP, group->top));
     }
     close(fd);
 }
@@ -461,7 +462,7 @@ void cgroup_remove(const struct cgroup *group)
         was_locked = true;
     }
     /* ロックを取得できずに終わるのなら、もう一度は待たない */
-    remove_parent(group->parent, was_locked ? LOCK_WAIT : 1);
+    remove_parent(group, was_locked ? LOCK_WAIT : 1);
 }
 
 void cgroup_set(const struct cgroup *group, const char *file,

@@ -184,8 +184,10 @@ int link_add_veth(const char *name, const char *peer, pid_t pid)
     }
     made.index = if_nametoindex(name);
 
-    char mark[64];
-    snprintf(mark, sizeof(mark), LINK_MARK " %d", getpid());
+    char mark[64], ns[32] = "";
+    if (readlink("/proc/self/ns/pid", ns, sizeof(ns) - 1) == -1)
+        return -1;
+    snprintf(mark, sizeof(mark), LINK_MARK " %d %s", getpid(), ns);
     start(&req, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
     mnl_attr_put_strz(&req.head, IFLA_IFNAME, name);
     mnl_attr_put_strz(&req.head, IFLA_IFALIAS, mark);

@@ -21,7 +21,8 @@
 void subnets_in_use(bool used[256]);
 
 /* veth の対を作る。片方 (name) はここに、もう片方 (peer) は pid の
- * ネットワーク名前空間に置く。name の別名は、目印とランチャーの PID にする。
+ * ネットワーク名前空間に置く。name の別名は、目印と、ランチャーの PID と、
+ * その PID 名前空間にする。
  * 失敗は -1 と errno で、name がもうあれば EEXIST。だから、作れたことが、
  * その名前を取れた証拠になる。veth(4) */
 int link_add_veth(const char *name, const char *peer, pid_t pid);

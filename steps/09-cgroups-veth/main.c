@@ -24,6 +24,7 @@
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -126,8 +127,19 @@ static const struct {
 
 static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
+/* リアルタイムのプロセスには、CPU の制限が効かない。呼び出し元がそうでも、ふつう
+ * に戻し、中でもう一度なれないようにする。sched(7) */
+static void leave_real_time(void)
+{
+    if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) == -1)
+        die("sched_setscheduler SCHED_OTHER");
+    if (setrlimit(RLIMIT_RTPRIO, &(struct rlimit){0}) == -1)
+        die("setrlimit RLIMIT_RTPRIO");
+}
+
 static void create_cgroups(const struct options *opt)
 {
+    leave_real_time();
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         struct cgroup *group = &groups[i];
 
