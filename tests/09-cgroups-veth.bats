@@ -15,6 +15,7 @@ teardown() {
         wait "$pid" 2>/dev/null || true
     done
     remove_private_cgroups
+    remove_orphan
     ip rule del table 4711 2>/dev/null || true
     ip route flush table 4711 2>/dev/null || true
     ip addr del 10.0.3.7/32 dev lo 2>/dev/null || true
@@ -152,6 +153,23 @@ uses_about() {
     prefer_container
     uses_about 50
     (($(awk '$1 == "nr_throttled" { print $2 }' "$(group_of cpu)/cpu.stat") > 5))
+}
+
+# v1 の cpu の cgroup の中では、リアルタイムのポリシーのうち deadline しか許されないこと
+# がある
+@test "the command of a real-time caller is an ordinary process, and cannot become one again" {
+    local real_time=(chrt --deadline --sched-runtime 1000000 --sched-period 10000000 0)
+    "${real_time[@]}" true
+    # RTPRIO を上げる権限のないホストでは、初めから 0
+    prlimit --rtprio=5 true 2>/dev/null && prlimit --pid $$ --rtprio=5
+    "${real_time[@]}" env --default-signal "$BIN" run --no-veth sleep 100 </dev/null 3>&- 4>&- &
+    LAUNCHER=$!
+    comes 5 find_container
+    run -0 chrt --pid "$CONTAINER"
+    [[ ${lines[0]} == *SCHED_OTHER ]]
+    [ "$(awk '/^Max realtime priority/ { print $4, $5 }' "/proc/$CONTAINER/limits")" = "0 0" ]
+    limits_are 20000 100000 52428800 0 64
+    end_container
 }
 
 # --- メモリー ------------------------------------------------------------------
@@ -547,6 +565,17 @@ next_is_first() {
     run -0 inside 'ip -o -4 addr show veth-child'
     [[ $output == *" 10.0.0.2/24 "* ]]
     no_private_dirs
+}
+
+# 割り当てを使い切って止められていても、すぐに終わる
+@test "the next run ends a container that gave up its death signal, and outlived its launcher" {
+    private_cgroups
+    requires gcc
+    start_orphan --cpus 0.01
+    run -0 "$BIN" run --no-veth true
+    promised 2 is_gone "$CONTAINER"
+    no_private_dirs
+    promised 2 eval '! ip link show veth-host'
 }
 
 @test "the next run does not touch the groups of a container that is still running" {

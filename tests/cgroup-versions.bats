@@ -108,6 +108,8 @@ expected_limits() {
             [ "$(cat "$point/cgroup.subtree_control")" = "" ]
     done
     before=$(grep -s . /sys/fs/cgroup/unified/cgroup.subtree_control || true)
+    # 初めから有効なものは、終わったあとも有効なまま
+    ! is_v2 memory || echo +memory >"$(top_of memory)/cgroup.subtree_control"
     start_container --no-veth sleep 100
     for name in cpu memory pids; do
         is_v2 $name || continue
@@ -116,7 +118,55 @@ expected_limits() {
     done
     [ "$(limits)" = "$(expected_limits)" ]
     is_v2 cpu || [ "$before" = "$(grep -s . /sys/fs/cgroup/unified/cgroup.subtree_control || true)" ]
+    # 2 つ目が先に終わっても、1 つ目のものは有効なまま
+    run -0 "$BIN" run --no-veth true
+    [ "$(limits)" = "$(expected_limits)" ]
+    end_container
+    no_private_dirs
+    ! is_v2 memory || [ "$(cat "$(top_of memory)/cgroup.subtree_control")" = memory ]
+    # 突然終わったランチャーのものは、次のランチャーが無効に戻す
+    start_container --no-veth sleep 100
+    kill -KILL "$LAUNCHER"
+    wait "$LAUNCHER" || LAUNCHER=
+    run -0 "$BIN" run --no-veth true
+    no_private_dirs
+    ! is_v2 memory || [ "$(cat "$(top_of memory)/cgroup.subtree_control")" = memory ]
 }
+
+# Docker の中の v2 では、コンテナのシェルなどが、見える木の一番上にいる。"+cpu" だけなら
+# 書けてしまい、そこは "domain threaded" に変わる。v1 では、誰がいてもよい
+# 守る行: cgroup.c の leave_top()
+@test "a top cgroup with somebody else in it: v2 refuses with a hint and changes nothing" {
+    sleep 100 </dev/null 3>&- 4>&- &
+    OTHERS+=($!)
+    for point in "${POINTS[@]}"; do echo "${OTHERS[0]}" >"$point/cgroup.procs"; done
+    if is_v2 cpu; then
+        run -125 "$BIN" run --no-veth touch /ran
+        [[ ${lines[0]} == "$NAME: write "*"/cgroup.subtree_control: Device or resource busy" ]]
+        [[ ${lines[1]} == "  ヒント: "* && $output == *--no-cgroup* ]]
+        [ "$(cat "$(top_of cpu)/cgroup.type")" = domain ]
+        [ "$(cat "$(top_of cpu)/cgroup.subtree_control")" = "" ]
+    else
+        run -0 "$BIN" run --no-veth true
+    fi
+    no_private_dirs
+}
+
+# 守る行: leave_top() の getpid() と has_left_top
+@test "a top cgroup with nobody but the launcher in it: it works, and the launcher leaves nothing there" {
+    for point in "${POINTS[@]}"; do
+        run -0 in_groups "$BIN" run --no-veth cat /proc/self/cgroup
+        ! is_v2 cpu || [[ ${lines[-1]} == "0::/" ]]
+    done
+    no_private_dirs
+    ! is_v2 cpu || [ "$(cat "$(top_of cpu)/cgroup.type")" = domain ]
+}
+
+# 自分を POINTS に入れてから、コマンドになる
+in_groups() (
+    for point in "${POINTS[@]}"; do echo "$BASHPID" >"$point/cgroup.procs"; done
+    exec "$@"
+)
 
 # 守る行: create_cgroups() の cgroup_find(group, controllers[i].name)
 @test "a host without the controller: refused by its name, with a hint, and nothing is left" {
@@ -282,6 +332,41 @@ $(top_of pids)/container-steps/1-2" ]
     run -0 sort -u "$BATS_TEST_TMPDIR"/[0-9]*
     [ "$output" = "status 7" ]
     [ "$(cat "$BATS_TEST_TMPDIR"/[0-9]* | wc -l)" = 100 ]
+    no_private_dirs
+}
+
+# flock(2) は、開けさえすれば取得できる。読み取りだけでもよい
+# 守る行: cgroup.h の CGROUP_MODE
+@test "nobody but root can open, and so lock, the groups; their files can be read by all" {
+    start_container --no-veth sleep 100
+    for name in cpu memory pids; do
+        group=$(group_of $name)
+        run ! as_user flock --shared --nonblock "$group" true
+        [[ $output == *"ermission denied"* ]]
+        run ! as_user flock --shared --nonblock "${group%/*}" true
+        [[ $output == *"ermission denied"* ]]
+        as_user cat "$group/cgroup.procs" >/dev/null
+    done
+}
+
+# 守る行: cgroup.c の stop_signal()
+@test "a launcher that waits for the lock of a stopped one still obeys TERM" {
+    for name in cpu memory pids; do
+        point=$(top_of $name)
+        [ -d "$point/container-steps" ] || mkdir --mode 1711 "$point/container-steps"
+    done
+    exec 5<"$(top_of memory)/container-steps"
+    flock 5
+    "$BIN" run --no-veth touch /ran </dev/null 3>&- 4>&- 5<&- &
+    LAUNCHER=$!
+    retry 5 eval '[[ $(readlink /proc/$LAUNCHER/fd/*) == *"$(top_of memory)/container-steps"* ]]'
+    kill -TERM "$LAUNCHER"
+    local status=0
+    wait "$LAUNCHER" || status=$?
+    LAUNCHER=
+    exec 5<&-
+    [ "$status" = 143 ]
+    run -0 "$BIN" run --no-veth true
     no_private_dirs
 }
 

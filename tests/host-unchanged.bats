@@ -27,6 +27,7 @@ teardown() {
         kill -KILL "$pid"
     done
     ip link del veth-host5 2>/dev/null || true
+    remove_orphan
     rm -rf "$USER_HOME/workshop"
     remove_private_cgroups
     mount --make-rprivate /
@@ -309,6 +310,36 @@ crash_stopped() {
     [ "$(private_dirs | sort)" = "$foreign" ]
     CONTAINER=$running
     [ "$(cat "$(group_of pids)/pids.max")" = 64 ]
+}
+
+# 守る行: cleanup.sh の namespace
+@test "make cleanup keeps the link of a launcher in another PID namespace" {
+    requires root userns cgroup net
+    # その PID は、ここにはない
+    unshare --fork --pid --mount-proc sh -c 'echo 31000 >/proc/sys/kernel/ns_last_pid; "$@"; exit' \
+        sh "$BIN" run sleep "$MARK" </dev/null 3>&- 4>&- &
+    OTHERS+=($!)
+    retry 5 pgrep -fx "sleep $MARK"
+    [[ $(ip link show veth-host) == *"alias container-steps 3100"* && ! -d /proc/31001 ]]
+    run -0 "$TOP/shared/scripts/cleanup.sh"
+    [[ $output != *"ip link delete"* ]]
+    ip link show veth-host
+    pkill -TERM -P "$(pgrep -P "${OTHERS[0]}")"
+    wait "${OTHERS[@]}" || OTHERS=()
+    unchanged_within 2
+}
+
+# 守る行: cleanup.sh の kill と cgroup.kill
+@test "make cleanup ends a container that gave up its death signal, and outlived its launcher" {
+    requires root userns cgroup net gcc
+    private_cgroups
+    start_orphan
+    ip link show veth-host
+    run -0 "$TOP/shared/scripts/cleanup.sh"
+    [[ $output == *"cleanup.sh: rmdir "*"/container-steps/"* ]]
+    promised 2 is_gone "$CONTAINER"
+    no_private_dirs
+    promised 2 eval '! ip link show veth-host'
 }
 
 # 守る行: cleanup.sh の flock

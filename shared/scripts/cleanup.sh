@@ -50,12 +50,12 @@ disable_controllers() {
 # するまでは、親のロックを持っている。だから、親のロックを取得してから調べる
 clean_parent() {
     local parent=$1 lock own group
-    exec {lock}<"$parent" || return 0
+    { exec {lock}<"$parent"; } 2>/dev/null || return 0
     # ロックを待つあいだに、別のランチャーが作り直したかもしれない
     if flock --timeout 10 "$lock" && [[ /dev/fd/$lock -ef $parent ]]; then
         for group in "$parent"/[0-9]*/; do
             [[ -k $group ]] || continue
-            exec {own}<"$group" || continue
+            { exec {own}<"$group"; } 2>/dev/null || continue
             ! flock --nonblock "$own" || ! remove_group "$group" || echo "cleanup.sh: rmdir $group"
             exec {own}<&-
         done

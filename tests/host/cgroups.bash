@@ -94,3 +94,25 @@ without() {
     unshare --mount sh -c "set -- \"\$@\"; { $script; } && shift 3 && exec \"\$@\"" sh \
         "$name" "$(top_of "$name")" "$BATS_TEST_TMPDIR/controllers" "$@"
 }
+
+# 親の死を知らせるシグナルを断つコンテナを始め、ランチャーを突然終わらせる。プログラムは
+# rootfs の /tmp に作るので、remove_orphan で消す
+start_orphan() {
+    cc -static -x c -o "${BIN%/*}/rootfs/fs/tmp/orphan" - <<'END'
+#include <sys/prctl.h>
+#include <unistd.h>
+int main(void)
+{
+    return prctl(PR_SET_PDEATHSIG, 0) == 0 ? pause() : 1;
+}
+END
+    start_container "$@" /tmp/orphan
+    retry 5 grep -q '^State:.S' "/proc/$CONTAINER/status"
+    kill -KILL "$LAUNCHER"
+    wait "$LAUNCHER" || LAUNCHER=
+    kill -0 "$CONTAINER"
+}
+
+remove_orphan() {
+    rm -f "${BIN%/*}/rootfs/fs/tmp/orphan"
+}
