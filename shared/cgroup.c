@@ -20,13 +20,13 @@
 
 #define PARENTS_MAX     8
 #define LAUNCHER_CGROUP STEP_CGROUP "-launcher"
-#define LOCK_WAIT       10000 /* 所有者が止められていたら、あきらめる [ミリ秒] */
+#define LOCK_WAIT       10000 /* 所有者が止められていたら諦める [ms] */
 
 /* 使っている階層。v2 では、すべてのコントローラーが同じところを使う */
 static struct {
     char parent[PATH_MAX + 32];
     char path[PATH_MAX + 64];
-    int lock; /* parent か、cgroup_claim() のあとは path の鍵 */
+    int lock; /* parent か、cgroup_claim() のあとは path のロック */
 } used[PARENTS_MAX];
 
 static bool has_left_top; /* v2 で、自分の cgroup から枝に移ったか */
@@ -98,10 +98,10 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
         fclose(file);
 }
 
-/* v2 では、プロセスのいる cgroup は下でコントローラーを有効にできない (木の根は
- * 別)。いるのが自分だけなら、枝に移ればよい。ほかの人は動かさず、EBUSY で終わる。
- * 書いてみて確かめると、"+cpu" は成功し、その cgroup は "domain threaded" に変わ
- * る。cgroups(7) の "no internal processes" */
+/* v2 では、プロセスのいる cgroup は下でコントローラーを有効にできない
+ * (木の根は別)。いるのが自分だけなら、枝に移ればよい。ほかの人は動かさず、
+ * EBUSY で終わる。書いてみて確かめると、"+cpu" は成功してしまい、その cgroup は
+ * "domain threaded" に変わる。cgroups(7) の "no internal processes" */
 static void leave_top(const struct cgroup *group)
 {
     FILE *procs = fopen(path_of("%s/cgroup.procs", group->top), "re");
@@ -154,8 +154,8 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
         leave_top(group);
 }
 
-/* 待っているあいだに、終わるように言われたか。無視するシグナルも、ブロックしている
- * あいだは捨てられずにたまる。sigpending(2) */
+/* 待っているあいだに終わるように言われたら、そのシグナル。無視するシグナルも、
+ * ブロックしているあいだは捨てられずにたまる。sigpending(2) */
 static int stop_signal(void)
 {
     static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -191,8 +191,8 @@ static bool wait_lock(int fd, int milliseconds)
     return false;
 }
 
-/* path を開いてロックを取得する。失敗なら -1。目印がなければ EEXIST、待つあいだ
- * に消されたか、作り直されていたら ENOENT */
+/* path を開いてロックを取得する。失敗なら -1。目印がなければ EEXIST、
+ * 待つあいだに消されたか、作り直されていたら ENOENT */
 static int open_locked(const char *path, int milliseconds)
 {
     struct stat opened, named;
@@ -200,7 +200,8 @@ static int open_locked(const char *path, int milliseconds)
 
     if (fd == -1)
         return -1;
-    if (wait_lock(fd, milliseconds) && fstat(fd, &opened) == 0 && stat(path, &named) == 0) {
+    if (wait_lock(fd, milliseconds) && fstat(fd, &opened) == 0 &&
+        stat(path, &named) == 0) {
         if (opened.st_ino != named.st_ino)
             errno = ENOENT;
         else if (!(opened.st_mode & S_ISVTX))
@@ -243,9 +244,10 @@ static void try_write(const char *path, const char *text)
     }
 }
 
-/* group に残ったプロセスを終わらせる。いなければ false。CPU の割り当てを使い切る
- * と、死ぬのも次の周期を待つので、先に制限を外す。別の PID 名前空間のものは 0 に
- * 見え、cgroup.kill (v2、Linux 5.14 から) でしか殺せない。cgroups(7) */
+/* group に残ったプロセスを終わらせる。いなければ false。CPU の割り当てを
+ * 使い切ると、死ぬのも次の周期を待つので、先に制限を外す。別の PID 名前空間の
+ * ものは 0 に見え、cgroup.kill (v2、Linux 5.14 から) でしか殺せない。
+ * cgroups(7) */
 static bool kill_processes(const char *group)
 {
     bool found = false;
@@ -263,8 +265,8 @@ static bool kill_processes(const char *group)
     return found;
 }
 
-/* ランチャーが突然死んで残った cgroup を、中のプロセスごと消す。PID 1 は、親の死
- * を知らせるシグナルを断れるので、まだ動いていることもある。prctl(2) */
+/* ランチャーが突然死んで残った cgroup を、中のプロセスごと消す。PID 1 は、
+ * 親の死を知らせるシグナルを断れるので、まだ動いていることもある。prctl(2) */
 static void remove_stale_group(const char *path)
 {
     struct timespec interval = {.tv_nsec = 1000 * 1000};
@@ -278,8 +280,8 @@ static void remove_stale_group(const char *path)
     }
 }
 
-/* 生きているランチャーは、自分の cgroup のロックを持っている。PID は使い回され
- * るので、名前の PID が生きているかどうかでは決められない */
+/* 生きているランチャーは、自分の cgroup のロックを持っている。
+ * PID は使い回されるので、名前の PID が生きているかどうかでは決められない */
 static void remove_stale(const char *parent)
 {
     struct dirent *entry;
@@ -303,8 +305,8 @@ static void remove_stale(const char *parent)
         closedir(dir);
 }
 
-/* 使われていない名前を選ぶ。別の PID 名前空間のランチャーとは、PID が重なること
- * がある。鍵をかけているので、選んでから作るまでに取られることはない */
+/* 使われていない名前を選ぶ。別の PID 名前空間のランチャーとは、PID が重なる
+ * ことがある。ロックがあるので、選んでから作るまでに取られることはない */
 static void choose_name(char *path, const char *parent)
 {
     sprintf(path, "%s/%d", parent, getpid());
@@ -312,8 +314,8 @@ static void choose_name(char *path, const char *parent)
         sprintf(path, "%s/%d-%u", parent, getpid(), n);
 }
 
-/* 上の cgroup がまだ有効にしていないコントローラーなら、あとで無効に戻すための印を
- * 残す。名前が、そのまま subtree_control に書くものになる。cgroups(7) */
+/* 上の cgroup がまだ有効にしていないコントローラーなら、あとで無効に戻すための
+ * 印を残す。名前が、そのまま subtree_control に書くものになる。cgroups(7) */
 static void remember_disabled(const struct cgroup *group,
                               const char *controller)
 {
@@ -359,14 +361,14 @@ void cgroup_claim(void)
             continue;
         int fd = open(used[i].path, O_RDONLY | O_CLOEXEC);
         if (fd == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1)
-            die("flock %s", used[i].path); /* parent のロックは後始末が解放する */
+            die("flock %s", used[i].path);
         close(used[i].lock);
         used[i].lock = fd;
     }
 }
 
-/* 片付けられなかったことを、黙っていない。コマンドはもう終わっているので、終了
- * ステータスは変えない。残ったものは、次のランチャーが片付ける */
+/* 片付けられなかったことを、黙っていない。コマンドはもう終わっているので、
+ * 終了ステータスは変えない。残ったものは、次のランチャーが片付ける */
 static void tell_left(const char *what, const char *path)
 {
     dprintf(STDERR_FILENO, "%s: %s %s: %s\n", program_invocation_short_name,
@@ -386,8 +388,8 @@ static void remove_group(const char *path)
     tell_left("rmdir", path);
 }
 
-/* parent の下で、次のディレクトリの名前を返す。marks なら '-' で始まる印だけ、そうで
- * なければ、印でないものだけ。終わりなら NULL */
+/* parent の下で、次のディレクトリの名前を返す。marks なら '-' で始まる印だけ、
+ * そうでなければ、印でないものだけ。終わりなら NULL */
 static const char *next_dir(DIR *dir, bool marks)
 {
     struct dirent *entry;
@@ -399,8 +401,8 @@ static const char *next_dir(DIR *dir, bool marks)
     return NULL;
 }
 
-/* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。ほかの誰かが下で使っ
- * ていれば EBUSY になり、有効なまま残る */
+/* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。ほかの誰かが
+ * 下で使っていれば EBUSY になり、有効なまま残る。systemd(1) も同じことをする */
 static void disable_controllers(const struct cgroup *group)
 {
     const char *name;
@@ -419,8 +421,8 @@ static void disable_controllers(const struct cgroup *group)
         closedir(dir);
 }
 
-/* parent も、誰も使っていなければ消す。ほかのランチャーの cgroup があれば EBUSY
- * になる。それは失敗ではない */
+/* parent も、誰も使っていなければ消す。ほかのランチャーの cgroup があれば
+ * EBUSY になる。それは失敗ではない */
 static void remove_parent(const struct cgroup *group, int milliseconds)
 {
     int fd = open_locked(group->parent, milliseconds);
@@ -430,7 +432,8 @@ static void remove_parent(const struct cgroup *group, int milliseconds)
             tell_left("flock", group->parent);
         return;
     }
-    disable_controllers(group);
+    if (group->version == 2)
+        disable_controllers(group);
     rmdir(group->parent); /* ほかの人のものなら EACCES。それも失敗ではない */
     if (has_left_top) {
         try_write(path_of("%s/cgroup.procs", group->top), "0");
@@ -446,8 +449,8 @@ void cgroup_remove(const struct cgroup *group)
 
     if (!group->is_first)
         return;
-    /* ロックは、消し終えるまで持つ。先に解放すると、同じ PID を持つ別の PID 名前
-     * 空間のランチャーが同じ名前で作り直し、こちらがそれを消してしまう */
+    /* ロックは、消し終えるまで持つ。先に解放すると、同じ PID を持つ、
+     * 別の PID 名前空間のランチャーが同じ名前で作り直し、それを消してしまう */
     for (size_t i = 0; i < PARENTS_MAX; i++) {
         if (used[i].lock == 0 || strcmp(used[i].path, group->path) != 0)
             continue;

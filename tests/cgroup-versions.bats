@@ -137,7 +137,7 @@ expected_limits() {
 # 書けてしまい、そこは "domain threaded" に変わる。v1 では、誰がいてもよい
 # 守る行: cgroup.c の leave_top()
 @test "a top cgroup with somebody else in it: v2 refuses with a hint and changes nothing" {
-    sleep 100 </dev/null 3>&- 4>&- &
+    sleep 100 3>&- 4>&- &
     OTHERS+=($!)
     for point in "${POINTS[@]}"; do echo "${OTHERS[0]}" >"$point/cgroup.procs"; done
     if is_v2 cpu; then

@@ -47,6 +47,7 @@ declare -A ERRNO=(
     [getrandom]=ENOSYS
     [ioctl]=ENODEV
     [keyctl]="EDQUOT EPERM" # 鍵の数の上限、seccomp
+    [lseek]=EINVAL # rewinddir(3)
     [mkdir]="EACCES EROFS"
     [mkdirat]="EACCES EROFS"
     [mount]="EPERM EACCES EBUSY"
@@ -59,14 +60,18 @@ declare -A ERRNO=(
     [pipe2]=EMFILE
     [pivot_root]="EINVAL EPERM"
     [poll]=ENOMEM
+    [prlimit64]=EPERM
     [ppoll]=ENOMEM
     [prctl]=EPERM
     [read]=EIO
+    [readlink]=EACCES
+    [readlinkat]=EACCES
     [recvmsg]=ENOBUFS
     [rmdir]=EBUSY
     [rt_sigaction]=EINVAL
     [rt_sigprocmask]=EINVAL
     [rt_sigtimedwait]="EINVAL EINTR"
+    [sched_setscheduler]=EPERM # seccomp
     [sendto]="EPERM ENOBUFS"
     [set_robust_list]=EINVAL
     [setgroups]=ENOMEM # EPERM は、一般ユーザーのときの普通の答え
@@ -101,10 +106,13 @@ declare -A SHOWN=(
     [bind]=netlink
     [getsockname]=netlink
     [sendto]=netlink
+    [readlink]=netlink # リンクの目印に書く、PID 名前空間
+    [readlinkat]=netlink
     [recvmsg]=netlink
     [prctl]="prctl|cap_drop_bound"
-    [newfstatat]=stat
-    [fstat]=stat
+    [newfstatat]="stat|flock" # ロックを取得したものが、まだその名前か
+    [fstat]="stat|flock"
+    [prlimit64]=setrlimit
     [capset]=cap_set_proc
     [execve]=exec
 )
@@ -139,6 +147,13 @@ launcher wait4           *      *          late   コマンドは終わったが
 launcher read            *      *          late   同じ。exec に失敗したのかもしれない
 launcher rmdir           *      */container-steps left ほかのランチャーが使っているとみなす
 launcher rmdir           *      *          same   まだ空でないとみなし、やり直す
+launcher openat          *      *:O_NONBLOCK left v2 のコントローラーは、次のランチャーが無効に戻す
+launcher newfstatat      *      *:O_NONBLOCK left 同じ
+launcher fstat           *      *:O_NONBLOCK left 同じ
+launcher getdents64      *      *:O_NONBLOCK left 同じ
+launcher lseek           *      *:O_NONBLOCK left 同じ
+launcher openat          *      */cgroup.subtree_control left 同じ
+launcher write           *      */cgroup.subtree_control left 同じ
 launcher openat          *      */container-steps told コマンドはもう終わっている
 launcher newfstatat      *      */container-steps* told 同じ
 launcher fstat           *      */container-steps* told 同じ
