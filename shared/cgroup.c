@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <mntent.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -401,8 +402,27 @@ static const char *next_dir(DIR *dir, bool marks)
     return NULL;
 }
 
-/* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。ほかの誰かが
- * 下で使っていれば EBUSY になり、有効なまま残る。systemd(1) も同じことをする */
+/* 隣の cgroup が、mark ("-cpu" など) のコントローラーで何かを制限しているか。
+ * 制限のない cpu.max は "max" で始まり、cpuset.cpus は空。cgroups(7) */
+static bool is_used(const char *top, const char *mark)
+{
+    const char *file = strcmp(mark, "-cpuset") == 0 ? "cpus" : "max";
+    char value[64];
+    bool used = false;
+    glob_t found;
+
+    if (glob(path_of("%s/*/%s.%s", top, mark + 1, file), 0, NULL, &found) != 0)
+        return false;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        used |= read_text(found.gl_pathv[i], value, sizeof(value)) &&
+                strchr("m\n", value[0]) == NULL;
+    globfree(&found);
+    return used;
+}
+
+/* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。そのあいだに
+ * ほかの人が隣で制限に使っていれば、有効なまま残す。隣がさらに下で有効にして
+ * いれば EBUSY になり、やはり残る。systemd(1) も、要らなくなれば無効に戻す */
 static void disable_controllers(const struct cgroup *group)
 {
     const char *name;
@@ -413,7 +433,9 @@ static void disable_controllers(const struct cgroup *group)
         while ((name = next_dir(dir, true)) != NULL) {
             try_write(path_of("%s/cgroup.subtree_control", group->parent),
                       name);
-            try_write(path_of("%s/cgroup.subtree_control", group->top), name);
+            if (!is_used(group->top, name))
+                try_write(path_of("%s/cgroup.subtree_control", group->top),
+                          name);
             rmdir(path_of("%s/%s", group->parent, name));
         }
     }

@@ -124,6 +124,16 @@ expected_limits() {
     end_container
     no_private_dirs
     ! is_v2 memory || [ "$(cat "$(top_of memory)/cgroup.subtree_control")" = memory ]
+    # そのあいだに、ほかの人が隣の cgroup の制限に使い始めたものは、有効なまま
+    if is_v2 pids; then
+        start_container --no-veth sleep 100
+        mkdir "$(top_of pids)/neighbour"
+        echo 5 >"$(top_of pids)/neighbour/pids.max"
+        end_container
+        [ "$(cat "$(top_of pids)/neighbour/pids.max")" = 5 ]
+        rmdir "$(top_of pids)/neighbour"
+        echo -pids >"$(top_of pids)/cgroup.subtree_control"
+    fi
     # 突然終わったランチャーのものは、次のランチャーが無効に戻す
     start_container --no-veth sleep 100
     kill -KILL "$LAUNCHER"

@@ -34,14 +34,15 @@ remove_group() {
 }
 
 # v2 の上の cgroup で有効にしたコントローラーを、無効に戻す。-cpu のような名前の印が、
-# そのまま書くものになる
+# そのまま書くものになる。隣の cgroup の制限に使われていれば、有効なまま残す
 disable_controllers() {
     local parent=$1 mark
     for mark in "$parent"/-*/; do
         [[ -k $mark && -z $(find "$parent" -mindepth 1 -maxdepth 1 -type d ! -name '-*') ]] || return 0
         mark=$(basename -- "$mark")
         try_write "$mark" "$parent/cgroup.subtree_control"
-        try_write "$mark" "$parent/../cgroup.subtree_control"
+        grep -qsv -e '^max' -e '^$' "$parent"/../*/"${mark#-}".{max,cpus} ||
+            try_write "$mark" "$parent/../cgroup.subtree_control"
         rmdir "$parent/$mark"
     done
 }

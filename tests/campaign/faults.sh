@@ -144,6 +144,8 @@ launcher rt_sigtimedwait EINTR  *          same   やり直す
 launcher rt_sigtimedwait *      *          late   待てないなら、コマンドごと終わる
 launcher waitid          *      *          late   同じ
 launcher wait4           *      *          late   コマンドは終わったが、終了ステータスが分からない
+launcher openat          *      */*.max    left   v2: 隣の cgroup は、使っていないとみなす
+launcher read            *      */*.max    left   同じ
 launcher read            *      *          late   同じ。exec に失敗したのかもしれない
 launcher rmdir           *      */container-steps left ほかのランチャーが使っているとみなす
 launcher rmdir           *      *          same   まだ空でないとみなし、やり直す
