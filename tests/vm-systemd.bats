@@ -146,7 +146,7 @@ sleepers_are_gone() {
 }
 
 # 誰もログインしていない Debian 13 の一番上は、cpu を配っていない
-@test "where the root does not hand out cpu, the first container switches it on" {
+@test "where the root does not hand out cpu, the first container switches it on, and the last off" {
     needs_v2
     local file
     while read -r file; do
@@ -154,8 +154,12 @@ sleepers_are_gone() {
     done < <(find "$TOP_CGROUP" -name cgroup.subtree_control -printf '%d %p\n' |
         sort -rn | cut -d ' ' -f 2) # 深いほうから。上は、下が手放すまで外せない
     run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
+    start_container sleep 100
+    grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"
     run -0 "$BIN" run true
     grep -qw cpu "$TOP_CGROUP/cgroup.subtree_control"
+    stop_container
+    run ! grep -w cpu "$TOP_CGROUP/cgroup.subtree_control"
     nothing_left
 }
 
