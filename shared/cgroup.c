@@ -150,7 +150,7 @@ static void find_hierarchy(struct cgroup *group, const char *controller)
     if (access(group->top, W_OK) == -1 && errno == EACCES)
         append_own_cgroup(group, controller);
     /* cgroup.type がないのは、本物の木の根だけ */
-    if (group->version == 2 &&
+    if (group->version == 2 && access(group->top, W_OK) == 0 &&
         access(path_of("%s/cgroup.type", group->top), F_OK) == 0)
         leave_top(group);
 }
