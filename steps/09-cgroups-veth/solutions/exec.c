@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -127,13 +128,24 @@ static const struct {
 
 static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
+/* リアルタイムのプロセスには、CPU の制限が効かない。呼び出し元がそうでも、
+ * ふつうに戻し、中でもう一度なれないようにする。sched(7) */
+static void leave_real_time(void)
+{
+    if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) == -1)
+        die("sched_setscheduler SCHED_OTHER");
+    if (setrlimit(RLIMIT_RTPRIO, &(struct rlimit){0}) == -1)
+        die("setrlimit RLIMIT_RTPRIO");
+}
+
 static void create_cgroups(const struct options *opt)
 {
-    size_t count = opt->cpuset == NULL ? 3 : 4;
-
-    for (size_t i = 0; i < count; i++) {
+    leave_real_time();
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         struct cgroup *group = &groups[i];
 
+        if (controllers[i].limit == limit_cpuset && opt->cpuset == NULL)
+            continue; /* 頼まれたときだけ */
         cgroup_find(group, controllers[i].name);
         if (group->version == 2)
             enable_controller(group, controllers[i].name);
