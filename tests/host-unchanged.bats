@@ -19,12 +19,13 @@ setup() {
 teardown() {
     stop_container
     local pid
+    # unshare(1) は、待っているあいだ TERM を無視する。コンテナが終われば、終わる
+    for pid in $(pgrep -fx "sleep $MARK" || true); do
+        kill -KILL "$pid"
+    done
     for pid in "${OTHERS[@]}"; do
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
-    done
-    for pid in $(pgrep -fx "sleep $MARK" || true); do
-        kill -KILL "$pid"
     done
     ip link del veth-host5 2>/dev/null || true
     remove_orphan

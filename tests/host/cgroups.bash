@@ -114,5 +114,9 @@ END
 }
 
 remove_orphan() {
+    local pid
+    for pid in $(pgrep -fx /tmp/orphan || true); do
+        kill -KILL "$pid"
+    done
     rm -f "${BIN%/*}/rootfs/fs/tmp/orphan"
 }
