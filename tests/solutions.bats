@@ -502,9 +502,12 @@ LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
     requires cgroup net
     answer 09-exec
     start_container --pids 10 --no-veth sleep 100
-    "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
+    # リアルタイムのままでは、CPU の制限が効かない
+    chrt --deadline --sched-runtime 1000000 --sched-period 10000000 0 \
+        "$BIN" exec "$CONTAINER" sleep 100 </dev/null 3>&- 4>&- &
     PIDS+=($!)
     retry 5 eval 'is_gone "${PIDS[0]}" || ENTERED=$(pgrep -P "${PIDS[0]}" -x sleep)'
+    [[ $(chrt --pid "$ENTERED") == *SCHED_OTHER* ]]
     diff "/proc/$CONTAINER/cgroup" "/proc/$ENTERED/cgroup"
     grep -q container-steps "/proc/$ENTERED/cgroup"
     run -0 "$BIN" exec "$CONTAINER" sh -c \

@@ -656,6 +656,7 @@ static int run_inside(pid_t container, char **command)
         pipe2(pipes.gate, O_CLOEXEC) == -1)
         die("pipe2");
     drop_groups();
+    leave_real_time();
     /* PID は変えられないので、自分は移れない。次に作る子が、中で生まれる */
     if (setns(pidfd, CLONE_NEWPID) == -1)
         die("setns pidfd CLONE_NEWPID");
