@@ -285,6 +285,59 @@ END
     exec 8>&-
 }
 
+# PID 1 が自分の PR_SET_PDEATHSIG を消すと、ランチャーを追って終わるものがなくなる。init
+# がいれば、コマンドが消せるのは自分のものだけ
+@test "reaper: PID 1 can clear its own death signal (OPEN in 05); the init goes with a killed launcher" {
+    answer 05-reaper
+    local answer=$BIN
+    BIN=$(step 05)
+    start_clearing
+    retry 5 eval 'CONTAINER=$(pgrep -P "$LAUNCHER" -x sleep)'
+    kill_launcher
+    # 親が替わるときに送られるはずの SIGKILL が、来ていない
+    run -0 grep -E '^(SigPnd|ShdPnd):.0+$' "/proc/$CONTAINER/status"
+    [ "${#lines[@]}" = 2 ]
+    kill -KILL "$CONTAINER"
+    BIN=$answer
+    start_clearing
+    retry 5 find_command sleep
+    kill_launcher
+    promised 2 is_gone "$INIT"
+    promised 2 is_gone "$COMMAND"
+}
+
+start_clearing() {
+    env --default-signal "$BIN" run setpriv --pdeathsig clear sleep 100 </dev/null 3>&- 4>&- &
+    LAUNCHER=$!
+}
+
+kill_launcher() {
+    kill -KILL "$LAUNCHER"
+    wait "$LAUNCHER" || true
+    LAUNCHER=
+}
+
+# 守る行: prctl(PR_SET_DUMPABLE, 0)。sudo なら、id を変えたときにカーネルもそうする
+@test "reaper: the init cannot be traced from inside, so nobody makes it clear its death signal" {
+    answer 05-reaper
+    compile trace <<'END'
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+int main(void)
+{
+    puts(ptrace(PTRACE_SEIZE, 1, 0, 0) == 0 ? "open" : strerror(errno));
+}
+END
+    local trace
+    trace=$(dirname "$BIN")/rootfs/fs/bin/trace
+    run -0 inside "$trace; exit"
+    [ "$output" = "Operation not permitted" ]
+    SUDO_UID=4711 SUDO_GID=4712 run -0 inside "$trace; exit"
+    [ "$output" = "Operation not permitted" ]
+}
+
 # --- 07-overlay ----------------------------------------------------------------
 
 @test "overlay: what is changed inside is gone at exit, and rootfs is as before" {

@@ -144,6 +144,10 @@ static _Noreturn void reap(void)
 /* ここで 2 つに分かれる。PID 1 は残り、コマンドになる PID 2 だけが戻る */
 static void fork_command(const struct pipes *pipes)
 {
+    /* 中から ptrace(2) で操られ、ランチャーと一緒に終わる設定を消されないように
+     * する。コマンドは、exec すると元に戻る。PR_SET_DUMPABLE(2const) */
+    if (prctl(PR_SET_DUMPABLE, 0) == -1)
+        die("prctl PR_SET_DUMPABLE");
     command_pid = fork();
     if (command_pid == -1)
         die("fork");
