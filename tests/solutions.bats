@@ -372,6 +372,290 @@ END
     [[ ${lines[0]} == *": mount overlay: Invalid argument" ]]
 }
 
+# --- 07-terminal ---------------------------------------------------------------
+
+# 本物の端末 (pty) の中で、bash のスクリプトを動かす。画面は SCREEN に、打つものは fd 8
+# に書く。$RUN が答えのプログラム。PID 名前空間の終わりで、中のものも消える
+open_terminal() {
+    requires script
+    SCREEN=$BATS_TEST_TMPDIR/screen
+    rm -f "$BATS_TEST_TMPDIR"/{keys,job,screen}
+    : >"$SCREEN"
+    mkfifo "$BATS_TEST_TMPDIR/keys"
+    {
+        printf 'RUN=%q\ncd %q\n' "$BIN" "$BATS_TEST_TMPDIR"
+        echo 'stty rows 33 columns 99; stty -g >settings'
+        echo "$1"
+    } >"$BATS_TEST_TMPDIR/job"
+    env --default-signal SHELL=/bin/sh script -qfec "exec bash '$BATS_TEST_TMPDIR/job'" "$SCREEN" \
+        <"$BATS_TEST_TMPDIR/keys" >/dev/null 2>&1 3>&- 4>&- &
+    PIDS+=($!)
+    exec 8>"$BATS_TEST_TMPDIR/keys"
+}
+
+close_terminal() {
+    exec 8>&-
+    kill -TERM "${PIDS[-1]}" 2>/dev/null || true
+    wait "${PIDS[-1]}" 2>/dev/null || true
+}
+
+# 画面に、この行が出るまで待つ
+shows() {
+    retry 5 has_line "$1" || {
+        cat -v "$SCREEN"
+        return 1
+    }
+}
+
+has_line() {
+    tr -d '\r' <"$SCREEN" | grep -qxF -- "$1"
+}
+
+type_keys() {
+    # shellcheck disable=SC2059 # エスケープを使う
+    printf "$1" >&8
+}
+
+# open_terminal のシェルの子が、ランチャー。その子が、コンテナと中継
+find_launcher() {
+    LAUNCHER=$(pgrep -P "$(pgrep -P "${PIDS[-1]}")" -x 07-terminal) &&
+        CONTAINER=$(pgrep -P "$LAUNCHER" -x "$1")
+}
+
+@test "terminal: tty, size and controlling terminal are the container's own; no descriptor is the caller's" {
+    answer 07-terminal
+    open_terminal 'stty erase ^H; $RUN run sh -c "tty; stty size; stty -a | grep -ow \"erase = ..\"
+        ls /dev/pts | xargs; readlink /proc/self/fd/2; echo to the terminal >/dev/tty; ps -o tty | tail -n 1; exit 7"; echo "status $?"'
+    shows 'status 7'
+    run -0 tr -d '\r' <"$SCREEN"
+    [ "$(sed -n '/^.dev.pts.0$/,/^status/p' <<<"$output")" = "/dev/pts/0
+33 99
+erase = ^H
+0 ptmx
+/dev/pts/0
+to the terminal
+136,0
+status 7" ]
+}
+
+# sh は、PID 1 でも自分の端末を管理できる
+@test "terminal: Ctrl-C and Ctrl-Z go to what is in front inside, fg goes on, a new size arrives" {
+    answer 07-terminal
+    open_terminal '$RUN run sh; echo "status $?"'
+    type_keys 'tty\n'
+    shows /dev/pts/0
+    retry 5 find_launcher sh
+    type_keys 'sleep 100\n'
+    retry 5 pgrep -P "$CONTAINER" -x sleep
+    type_keys '\003echo interrupted $?\n'
+    shows 'interrupted 130'
+    type_keys 'sleep 101\n'
+    retry 5 eval 'COMMAND=$(pgrep -P "$CONTAINER" -x sleep)'
+    type_keys '\032'
+    retry 5 grep -q '^State:.T' "/proc/$COMMAND/status"
+    type_keys 'jobs | grep -c Stopped; fg\n'
+    shows 1
+    retry 5 grep -q '^State:.S' "/proc/$COMMAND/status"
+    type_keys '\003stty size\n'
+    shows '33 99'
+    stty --file "/proc/$LAUNCHER/fd/1" rows 44 columns 111
+    type_keys 'stty size\n'
+    shows '44 111'
+    # 前面のものは、大きさが変わったことを WINCH で知る
+    type_keys 'sh -c "trap \\"stty size; exit\\" WINCH; echo waiting; while :; do sleep 0.02; done"\n'
+    shows waiting
+    stty --file "/proc/$LAUNCHER/fd/1" rows 45
+    shows '45 111'
+    type_keys 'exit 9\n'
+    shows 'status 9'
+}
+
+@test "terminal: a megabyte of output, a paste into a busy program: not a byte is lost" {
+    answer 07-terminal
+    local fs
+    fs=$(dirname "$BIN")/rootfs/fs
+    rm -f "$fs/tmp/go"
+    head -c 786432 /dev/urandom | base64 >"$fs/tmp/output"
+    head -c 230000 /dev/urandom | base64 >"$BATS_TEST_TMPDIR/paste"
+    # 打たれたものを読むのは、すべて書いたあと
+    open_terminal '$RUN run sh -c "tty; stty -echo; echo ready; until [ -e /tmp/go ]; do :; done
+        cat /tmp/output; echo end; cat >/tmp/pasted; exit 3"; echo "status $?"'
+    shows /dev/pts/0
+    shows ready
+    cat "$BATS_TEST_TMPDIR/paste" >&8 &
+    PIDS=($! "${PIDS[@]}")
+    touch "$fs/tmp/go"
+    shows end
+    retry 5 is_gone "${PIDS[0]}"
+    type_keys '\004'
+    shows 'status 3'
+    tr -d '\r' <"$SCREEN" | sed '1,/^ready$/d; /^end$/,$d' | cmp - "$fs/tmp/output"
+    cmp "$BATS_TEST_TMPDIR/paste" "$fs/tmp/pasted"
+}
+
+# 守る行: waitpid(relay_pid, NULL, 0) と、コンテナが終わっても出力を運ぶこと
+@test "terminal: a launcher ends only when all that the container wrote is on the screen" {
+    answer 07-terminal
+    local relay fs
+    fs=$(dirname "$BIN")/rootfs/fs
+    rm -f "$fs/tmp/go"
+    open_terminal '$RUN run sh -c "tty; until [ -e /tmp/go ]; do :; done; seq 1500"; echo "status $?"'
+    shows /dev/pts/0
+    retry 5 find_launcher sh
+    relay=$(pgrep -P "$LAUNCHER" -x 07-terminal)
+    kill -STOP "$relay"
+    touch "$fs/tmp/go"
+    retry 5 is_gone "$CONTAINER"
+    retry 5 grep -q "^[0-9]* $(printf '0x%x' "$relay") " "/proc/$LAUNCHER/syscall"
+    kill -CONT "$relay"
+    shows 'status 0'
+    tr -d '\r' <"$SCREEN" | sed '1,/pts/d; /^status/,$d' | cmp - <(seq 1500)
+}
+
+@test "terminal: however it ends, the caller's settings are as before" {
+    answer 07-terminal
+    local name
+    # SIGKILL のあとだけは、中継が少し遅れて戻す
+    local script='status=$?; until cmp settings <(stty -g) || [ $status != 137 ]; do :; done
+        cmp settings <(stty -g) && echo "status $status"'
+    for name in TERM INT KILL HUP; do
+        open_terminal "\$RUN run sh -c 'tty; stty raw -echo; exec sleep 100'; $script"
+        shows /dev/pts/0
+        retry 5 find_launcher sleep
+        retry 5 eval '[ "$(stty --file "/proc/$LAUNCHER/fd/1" -g)" != "$(cat "$BATS_TEST_TMPDIR/settings")" ]'
+        kill -$name "$LAUNCHER"
+        shows "status $((128 + $(kill -l $name)))"
+        retry 2 is_gone "$CONTAINER"
+        LAUNCHER=
+        close_terminal
+    done
+    open_terminal "\$RUN run sh -c 'tty; kill -KILL \$\$; exec no-such-command'; $script"
+    shows /dev/pts/0
+    shows 'status 127'
+    close_terminal
+    open_terminal "\$RUN run no-such-command; $script"
+    shows '07-terminal: exec no-such-command: No such file or directory'
+    shows 'status 127'
+}
+
+@test "terminal: what is redirected stays as it is, and /dev/tty is never the caller's" {
+    answer 07-terminal
+    local look='for fd in 0 1 2; do [ ! -t $fd ] || readlink /proc/self/fd/$fd; done >&2
+        echo out; { echo in >/dev/tty; } 2>/dev/null || echo none'
+    open_terminal "echo typed | \$RUN run cat; \$RUN run sh -c 'cat; $look' </dev/null >out
+        \$RUN run sh -c '$look' </dev/null >out2 2>err2; echo \"status \$?\""
+    shows 'status 0'
+    run -0 cat "$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR/out2"
+    [ "$output" = $'out\nout\nnone' ]
+    [ ! -s "$BATS_TEST_TMPDIR/err2" ]
+    run -0 tr -d '\r' <"$SCREEN"
+    grep -qx typed <<<"$output"
+    grep -qx /dev/pts/0 <<<"$output"
+    [ "$(grep -cx in <<<"$output")" = 1 ]
+}
+
+@test "terminal: started behind, it waits to be in front; stopped, it leaves the terminal alone" {
+    answer 07-terminal
+    open_terminal 'set -m; $RUN run sh -c "tty; stty size; read -r line; echo got \$line; exit 6" &
+        until jobs | grep -i stopped; do :; done; stty -g | cmp - settings && echo same
+        read -r line; fg; echo "status $?"; read -r line; echo $line; fg; echo "status $?"'
+    shows same
+    run ! grep /dev/pts "$SCREEN"
+    type_keys '\n'
+    shows /dev/pts/0
+    retry 5 find_launcher sh
+    kill -TSTP "$LAUNCHER"
+    shows 'status 148'
+    type_keys 'for the shell\n'
+    shows 'for the shell'
+    retry 5 eval '! grep -q "^State:.T" "/proc/$LAUNCHER/status"'
+    type_keys 'for the container\n'
+    shows 'got for the container'
+    shows 'status 6'
+}
+
+# 守る行: in_front() を調べる 2 か所と、in = -1 (消すと、待たずに回り続ける)
+@test "terminal: behind, it neither takes what is typed nor changes the caller's settings, and does not spin" {
+    answer 07-terminal
+    local relay dir=$BATS_TEST_TMPDIR
+    open_terminal 'set -m; $RUN run sh -c "tty; exec sleep 100"; echo "status $?"
+        stty "$(cat settings)"; stty -echo; stty -g >now; until [ -e one ]; do :; done
+        bg; echo behind; until [ -e two ]; do :; done; cmp now <(stty -g) && echo same
+        wait %1; echo "status $?"; cmp now <(stty -g) && read -r line && echo "same, $line"'
+    shows /dev/pts/0
+    retry 5 find_launcher sleep
+    relay=$(pgrep -P "$LAUNCHER" -x 07-terminal)
+    retry 5 is_asleep "$relay"
+    kill -TSTP "$LAUNCHER"
+    shows 'status 148'
+    retry 5 test -s "$dir/now"
+    type_keys 'typed\n'
+    retry 5 is_asleep "$relay"
+    touch "$dir/one"
+    shows behind
+    retry 5 is_asleep "$relay"
+    touch "$dir/two"
+    shows same
+    kill -KILL "$CONTAINER"
+    shows 'status 137'
+    shows 'same, typed'
+}
+
+# 待っていて、届いたシグナルも残っていない
+is_asleep() {
+    [ "$(grep -cE '^(State:.S|SigPnd:.0+$|ShdPnd:.0+$)' "/proc/$1/status")" = 3 ]
+}
+
+# 守る行: 中継の ioctl(master, TIOCGPTPEER, ...) (消すと、待たずに回り続ける)
+@test "terminal: a program that closes its terminal can open it again" {
+    answer 07-terminal
+    local fs
+    fs=$(dirname "$BIN")/rootfs/fs
+    rm -f "$fs/tmp/open" "$fs/tmp/closed"
+    open_terminal '$RUN run sh -c "tty; exec <&- >&- 2>&-; touch /tmp/closed
+        until [ -e /tmp/open ]; do :; done; exec </dev/tty >/dev/tty; echo back; read -r line; echo got \$line"
+        echo "status $?"'
+    shows /dev/pts/0
+    retry 5 test -e "$fs/tmp/closed"
+    LAUNCHER=$(pgrep -ox 07-terminal)
+    retry 5 is_asleep "$(pgrep -P "$LAUNCHER" -x 07-terminal)"
+    touch "$fs/tmp/open"
+    shows back
+    type_keys 'typed\n'
+    shows 'got typed'
+    shows 'status 0'
+}
+
+# 守る行: 中継の close(pipes->report[0]) (消すと、ランチャーがまだいるように見える)
+@test "terminal: a launcher killed while the child changes its id leaves neither container nor relay" {
+    requires strace
+    answer 07-terminal
+    local fs
+    fs=$(dirname "$BIN")/rootfs/fs
+    rm -f "$fs/tmp/ran"
+    open_terminal 'SUDO_UID=4711 SUDO_GID=4712 strace -f -qq -o /dev/null -e trace=setresuid -e inject=setresuid:delay_exit=1000000 \
+        $RUN run sh -c "touch /tmp/ran; sleep 107"'
+    # ランチャー、コンテナ、中継
+    retry 5 eval '[ "$(pgrep -cx 07-terminal)" = 3 ] && CONTAINER=$(pgrep -P "$(pgrep -ox 07-terminal)" -o) &&
+        grep -q "^Uid:.4711" "/proc/$CONTAINER/status"'
+    kill -KILL "$(pgrep -ox 07-terminal)"
+    retry 5 eval '! pgrep -x "07-terminal|sleep"'
+    [ ! -e "$fs/tmp/ran" ]
+}
+
+# 端末のウィンドウを閉じたとき
+@test "terminal: when the caller's terminal is closed, nothing stays" {
+    answer 07-terminal
+    open_terminal '$RUN run sh -c "tty; exec sleep 100"'
+    shows /dev/pts/0
+    retry 5 find_launcher sleep
+    kill -KILL "${PIDS[-1]}"
+    retry 5 is_gone "$LAUNCHER"
+    LAUNCHER=
+    retry 5 is_gone "$CONTAINER"
+    retry 5 eval '! pgrep -x 07-terminal'
+}
+
 # --- 08-seccomp ----------------------------------------------------------------
 
 @test "seccomp: a filter is in force, also after --cap-add: mount, unshare, setns get EPERM" {
