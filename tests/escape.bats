@@ -18,7 +18,7 @@ setup_file() {
     cp "$(dirname "$BIN")"/step0[789] "$DIR"
     cp -a "$(dirname "$BIN")/rootfs/fs" "$DIR/fs"
     local program
-    for program in advertise attempts careless descriptors handle ipc overwrite swap writable; do
+    for program in advertise attempts careless descriptors handle ipc overwrite swap type writable; do
         echo "$program"
     done | xargs -P "$(nproc)" -I @ \
         cc -static -o "$BATS_FILE_TMPDIR/@" "$BATS_TEST_DIRNAME/escape/@.c"
@@ -400,19 +400,49 @@ ALL='07 08 09'
     done
 }
 
-# 開いている: コンテナは、呼び出し元の端末をそのまま使う (シェルのジョブ制御に要る)。
-# だから、そこに打ったことにする文字を入れられる。閉じるには、端末を別に作るか、
-# seccomp が要る。Linux 6.2 からは、dev.tty.legacy_tiocsti=0 が閉じる。ioctl_tty(2)
-@test "typing into the caller's terminal (TIOCSTI) is as open as the host's sysctl says" {
+# 端末の中で、コンテナの type がしたことと、そのあと呼び出し元のシェルが読むものを見る。
+# 2 つ目のコンテナには端末を渡さないが、/dev/tty はある: types STEP PROGRAM
+types() {
+    local run="'$2' run --rootfs '$DIR/fs' type" keys=$BATS_TEST_TMPDIR/keys
     [ -n "$(command -v script)" ] || skip "needs script"
-    expected=open
-    [ "$(cat /proc/sys/dev/tty/legacy_tiocsti 2>/dev/null)" != 0 ] || expected=EIO
+    # script は、stdin が終わると ^D を打つ。終わらない stdin にする
+    [ -p "$keys" ] || mkfifo "$keys"
+    SHELL=/bin/bash run -0 script -qec "$run
+        read -t 0 && read -r first; read -t 0 && read -r second
+        $run </dev/null >'$BATS_TEST_TMPDIR/redirected' 2>&1
+        read -t 0 && read -r third; echo \"$1 caller: \$first \$second \$third.\"" /dev/null <>"$keys"
+}
+
+# 開いている: コンテナは、呼び出し元の端末をそのまま使う (シェルのジョブ制御に要る)。
+# だから、そこに打ったことにする文字を入れられる。seccomp か、次のテストの 07-terminal
+# が閉じる。Linux 6.2 からは、dev.tty.legacy_tiocsti=0 も閉じる。ioctl_tty(2)
+@test "typing into the caller's terminal (TIOCSTI) is as OPEN as the host's sysctl says" {
     for step in $ALL; do
-        run -0 script -qec "'$DIR/step$step' run --rootfs '$DIR/fs' attempts 1" /dev/null
-        [[ $output == *"type_ahead $expected"* ]]
+        types "$step" "$DIR/step$step"
+        if kernel_lets_type; then
+            [[ $output == *"stdin: open"*"/dev/tty: open"*"$step caller: typed typed typed."* ]]
+            grep -qx '/dev/tty: open' "$BATS_TEST_TMPDIR/redirected"
+        else
+            [[ $output == *"stdin: EIO"*"$step caller:   ."* ]]
+        fi
     done
     # 端末でないものには、入れられない
     result "$ALL" "$BOTH" ENOTTY type_ahead
+}
+
+# 6.2 より前のカーネルには、閉じる設定がない
+kernel_lets_type() {
+    [ "$(cat /proc/sys/dev/tty/legacy_tiocsti 2>/dev/null)" != 0 ]
+}
+
+# 守る行: open_terminal() の setsid() (端末を渡さなくても) と、dup2()
+@test "a container with a terminal of its own (07-terminal) types into that, never into the caller's" {
+    kernel_lets_type || skip "the kernel closes it: dev.tty.legacy_tiocsti is 0"
+    cp "$TOP/build${ASAN_OPTIONS:+/sanitize}/solutions/07-terminal" "$DIR"
+    types 07 "$DIR/07-terminal"
+    # 自分の端末には入れられる。読むのも自分
+    [[ $output == *"stdin: open"*"/dev/tty: open"*"07 caller:   ."* ]]
+    grep -qx '/dev/tty: EBADF' "$BATS_TEST_TMPDIR/redirected"
 }
 
 # --- ランチャーのプログラム ---------------------------------------------------
