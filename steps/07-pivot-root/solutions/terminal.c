@@ -134,8 +134,10 @@ static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
     unsigned long lock = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID;
-    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
+    if (access(device, F_OK) == -1 && errno == ENOENT)
+        return; /* ホストにないものは、コンテナにもない */
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd == -1)
         die("open %s", target);
     close(fd);
@@ -425,10 +427,12 @@ static _Noreturn void child(const struct options *opt,
     populate_dev();
     switch_root();
     open_terminal(socket);
+    /* PATH や HOME はホストのパスで、ほかの値には秘密もある。environ(7) */
+    replace_environment(opt->env);
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */
-    execvp(opt->command[0], opt->command);
+    execv(find_command(opt->command[0]), opt->command);
     report_exec_failure(pipes, opt->command[0]);
 }
 
