@@ -852,6 +852,25 @@ LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
     [[ $output == *"can't fork"* ]]
 }
 
+@test "exec: of the caller's environment only TERM goes in, and no real-time priority" {
+    requires cgroup net
+    answer 09-exec
+    start_container --no-veth sleep 100
+    run -0 env -i PATH="$PATH" TERM=vt100 SECRET=secret "$BIN" exec "$CONTAINER" env
+    [ "$(grep -v ^_= <<<"$output" | sort)" = "HOME=/root
+HOSTNAME=container
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+TERM=vt100" ]
+    # 41 番目が、スケジューリングの方針。proc_pid_stat(5)
+    local shown='cut -d " " -f 41 /proc/self/stat; grep "realtime priority" /proc/self/limits | xargs'
+    # どちらも、できないマシンがある (CONFIG_RT_GROUP_SCHED、CAP_SYS_RESOURCE)
+    local caller=()
+    ! prlimit --rtprio=5 true || caller+=(prlimit --rtprio=5)
+    ! chrt --rr 5 true || caller+=(chrt --rr 5)
+    run -0 "${caller[@]}" "$BIN" exec "$CONTAINER" sh -c "$shown"
+    [ "${lines[*]}" = "0 Max realtime priority 0 0" ]
+}
+
 @test "exec: status, signals and errors are as with run; it dies with the container" {
     requires cgroup net
     answer 09-exec
