@@ -228,8 +228,10 @@ static int lock_parent(const char *path)
     } while (fd == -1 && errno == ENOENT);
     if (fd == -1 && errno == EINTR)
         exit(128 + stop_signal());
+    /* 使えないものがもうある: ほかのプログラムのものか、ほかの人のもの */
+    bool taken = errno == EEXIST || errno == EACCES;
     if (fd == -1)
-        die(errno == EEXIST ? "mkdir %s" : "flock %s", path);
+        die(taken ? "mkdir %s" : "flock %s", path);
     return fd;
 }
 

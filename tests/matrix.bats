@@ -29,7 +29,8 @@ setup() {
 make_repo() {
     local from
     from=$(dirname "$BIN")
-    mkdir -p "$1/tests" "$1/slides"
+    mkdir -p "$1/tests" "$1/slides" "$1/shared/scripts"
+    cp "$TOP/shared/scripts/environment.bash" "$1/shared/scripts"
     cp -R "$TOP"/tests/{host,measure} "$1/tests"
     cp "$TOP/README.ja.md" "$1"
     cp "$TOP/slides/00.md" "$1/slides"
@@ -140,8 +141,9 @@ row_of() {
     [[ ${lines[0]} == 'matrix: unknown argument: --bogus' ]]
     [[ ${lines[1]} == '  ヒント: '* ]]
     # 人のホームの中は、ほかの人には見えない。コピーを試す
-    mkdir -p "$USER_HOME/tests/measure"
+    mkdir -p "$USER_HOME/tests/measure" "$USER_HOME/shared/scripts"
     cp "$TOP/tests/measure/matrix.sh" "$USER_HOME/tests/measure"
+    cp "$TOP/shared/scripts/environment.bash" "$USER_HOME/shared/scripts"
     run -1 setpriv --reuid 4711 --regid 4711 --clear-groups "$USER_HOME/tests/measure/matrix.sh"
     [[ ${lines[0]} == 'matrix: must be root' ]]
 }

@@ -171,6 +171,14 @@ rootless_is_allowed() {
     run ! pgrep -u attendee
 }
 
+@test "09 without sudo is refused in the same words while root's container runs" {
+    BIN=$USER_HOME/step09 start_container --no-veth sleep 100
+    as_attendee 09
+    run -125 "$BIN" run echo ran
+    [[ ${lines[0]} == "step09: mkdir "*": Permission denied" ]]
+    [[ ${lines[1]} == "  ヒント: "*sudo* ]]
+}
+
 @test "09 with --no-cgroup alone is refused at the link, with a hint, and nothing is left" {
     rootless_is_allowed
     as_attendee 09
