@@ -27,8 +27,8 @@ void fail_as_child(void);
 
 /* --- ct-signals.c: シグナル ---------------------------------------------- */
 
-/* 親: 子に渡すシグナルを止め、forward_signals() が受け取れるようにする。
- * SIGCHLD は、デフォルトの扱いにする */
+/* 親: シグナルを止め、forward_signals() が受け取れるようにする。SIGCHLD は、
+ * デフォルトの扱いにする */
 void receive_signals(void);
 
 /* 子: シグナルのマスクと SIGCHLD の扱いを、呼び出し元の状態に戻す */

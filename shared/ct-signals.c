@@ -4,13 +4,12 @@
 #include "ct.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,20 +23,20 @@ static struct {
     struct sigaction caller_sigchld; /* 呼び出し元の SIGCHLD の扱い */
 } self;
 
+/* glibc は、32 と 33 を自分用に使い、止めさせない。じかに呼べば、それを
+ * 送られたときも片付けられる。nptl(7) */
+static void change_mask(int how, const sigset_t *set, sigset_t *old)
+{
+    if (syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t)) == -1)
+        die("sigprocmask");
+}
+
+/* 止められるものは、すべて止める。片付ける前に終わらないように。自分の誤りに
+ * よる SIGSEGV などは、止めてあってもランチャーを終わらせる。sigprocmask(2) */
 void receive_signals(void)
 {
-    static const int wanted[] = {
-        SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
-        SIGCHLD, SIGWINCH, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU,
-    };
-
-    sigemptyset(&self.signals);
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        sigaddset(&self.signals, wanted[i]);
-    sigset_t blocked = self.signals;
-    sigaddset(&blocked, SIGPIPE); /* gate_open() は EPIPE のほうで知る */
-    if (sigprocmask(SIG_BLOCK, &blocked, &self.caller_mask) == -1)
-        die("sigprocmask");
+    memset(&self.signals, 0xff, sizeof(self.signals));
+    change_mask(SIG_BLOCK, &self.signals, &self.caller_mask);
 
     /* 呼び出し元が SIGCHLD を無視していると、子の終了ステータスが失われる。
      * waitpid(2) の NOTES */
@@ -50,8 +49,7 @@ void restore_signals(void)
 {
     if (sigaction(SIGCHLD, &self.caller_sigchld, NULL) == -1)
         die("sigaction SIGCHLD");
-    if (sigprocmask(SIG_SETMASK, &self.caller_mask, NULL) == -1)
-        die("sigprocmask");
+    change_mask(SIG_SETMASK, &self.caller_mask, NULL);
 }
 
 /* exec が済むと、CLOEXEC のパイプの書き込み側が閉じる */
@@ -62,79 +60,121 @@ static bool has_executed(const struct pipes *pipes)
     return poll(&report, 1, 0) == 1 && (report.revents & POLLHUP);
 }
 
-/* /proc/PID/status の SigIgn などの行に、シグナルの印が付いているか。proc(5) */
-static bool status_has(const char *status, const char *field, int signal)
-{
-    const char *line = strstr(status, field);
+/* /proc/PID/status から読むもの。マスクは、ビット 0 がシグナル 1。proc(5) */
+struct process {
+    char state; /* 読めなければ 0 */
+    unsigned long long blocked, ignored, caught;
+};
 
-    return line != NULL &&
-           (strtoull(line + strlen(field), NULL, 16) >> (signal - 1) & 1);
+/* 長さは決まっていない。補助グループが多いと、1 行が何百 KB にもなる */
+static struct process read_process(pid_t pid)
+{
+    struct process process = {.state = 0};
+    char line[256];
+    FILE *status = fopen(path_of("/proc/%d/status", pid), "re");
+
+    while (status != NULL && fgets(line, sizeof(line), status) != NULL) {
+        sscanf(line, "State: %c", &process.state);
+        sscanf(line, "SigBlk: %llx", &process.blocked);
+        sscanf(line, "SigIgn: %llx", &process.ignored);
+        sscanf(line, "SigCgt: %llx", &process.caught);
+    }
+    if (status != NULL)
+        fclose(status);
+    return process;
 }
 
-/* /proc/PID/status を読む。読めなければ空文字列にする */
-static void read_status(pid_t pid, char *status, size_t size)
+static bool has_signal(unsigned long long mask, int signal)
 {
-    int fd = open(path_of("/proc/%d/status", pid), O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd == -1 ? -1 : read(fd, status, size - 1);
-
-    if (fd != -1)
-        close(fd);
-    status[length > 0 ? length : 0] = '\0';
+    return mask >> (signal - 1) & 1;
 }
 
-/* proc(5) の State。t は、strace(1) などに追跡されているとき */
-static bool is_running_state(const char *status)
-{
-    const char *state = strstr(status, "\nState:\t");
-
-    return state != NULL && strchr("TtZX", state[8]) == NULL;
-}
-
-/* sigwaitinfo(2) で待っているあいだは、待っているシグナルも SigBlk から消え
- * る。少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が
- * PID 1 のときに要る。端末が切れるときのように、ほかからも SIGCONT が来る。
- * 止まった知らせは失われるので、waitid(2) では待たず、止まった姿を見る */
+/* sigwaitinfo(2) で待っているあいだは、待っているシグナルも SigBlk から消える。
+ * 少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が PID 1
+ * のときに要る。
+ * - 端末が切れるときのように、ほかからも SIGCONT が来る。止まった知らせは
+ *   失われるので、waitid(2) では待たず、止まった姿を見る
+ * - 凍結された cgroup の中や vfork(2) の途中など、止まらないこともある。
+ *   0.8 秒であきらめ、見えているマスクを信じる */
 static bool is_blocked_when_stopped(pid_t pid, int signal)
 {
-    struct timespec interval = {.tv_nsec = 50 * 1000};
-    char status[4096];
+    const long limit = 500 * 1000 * 1000;
+    struct process process = {.state = 0};
 
-    do {
+    for (struct timespec wait = {0, 50 * 1000}; wait.tv_nsec < limit;
+         wait.tv_nsec *= 2) {
         kill(pid, SIGSTOP);
-        nanosleep(&interval, NULL);
-        read_status(pid, status, sizeof(status));
-    } while (is_running_state(status));
+        nanosleep(&wait, NULL);
+        process = read_process(pid);
+        /* t は strace(1) の下、Z と X は終わったもの、0 は消えたもの */
+        if (strchr("TtZX", process.state) != NULL)
+            break;
+    }
     kill(pid, SIGCONT);
-    return status_has(status, "\nSigBlk:", signal);
+    return has_signal(process.blocked, signal);
 }
 
-/* 子にとって、そのシグナルが既定の動作のままか。PID 1 はそういうシグナルを捨て
- * るので、ランチャーが代わりに動作を起こす。pid_namespaces(7) */
+/* 子にとって、そのシグナルがデフォルトの動作のままか。PID 1 はそういうものを
+ * 捨てるので、ランチャーが代わりに動作を起こす。pid_namespaces(7) */
 static bool takes_default_action(pid_t pid, int signal,
                                  const struct pipes *pipes)
 {
-    char status[4096];
-    /* 先に調べる。あとでは、exec の前に読んだ SigBlk を、コマンドのものと取り違
-     * える */
+    /* 先に調べる。あとでは、exec の前に読んだ SigBlk を、コマンドのものと
+     * 取り違える */
     bool executed = has_executed(pipes);
+    struct process process = read_process(pid);
 
-    read_status(pid, status, sizeof(status));
-    if (*status == '\0' || status_has(status, "\nSigIgn:", signal))
+    if (process.state == 0 || has_signal(process.ignored, signal))
         return false;
     if (!executed)
         return !sigismember(&self.caller_mask, signal);
-    return !status_has(status, "\nSigCgt:", signal) &&
-           !status_has(status, "\nSigBlk:", signal) &&
+    return !has_signal(process.caught, signal) &&
+           !has_signal(process.blocked, signal) &&
            !is_blocked_when_stopped(pid, signal);
 }
 
-/* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている。た
- * だし端末が切れた HUP は、セッションのリーダーだけに届く。credentials(7) */
+/* デフォルトの動作は 3 つ: 無視する、止まる、終わる。signal(7) */
+static bool is_harmless(int signal)
+{
+    return signal == SIGWINCH || signal == SIGCONT || signal == SIGURG;
+}
+
+static bool is_stop(int signal)
+{
+    return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+/* ランチャー自身の書き込みの失敗 (SIGPIPE, SIGXFSZ) か、CPU 時間の使いすぎ。
+ * 子に関わりはない。同じ上限は子にもあり、超えれば子に届く。setrlimit(2) */
+static bool is_about_launcher(const siginfo_t *info)
+{
+    if (info->si_signo == SIGXCPU)
+        return info->si_code == SI_KERNEL;
+    return info->si_code == SI_USER && info->si_pid == getpid();
+}
+
+/* 端末がプロセスグループに送ったシグナルは、同じグループの子にも届いている。
+ * ただし端末が切れた HUP は、セッションのリーダーだけに届く。credentials(7)
+ * タイマーなどのシグナル (SIGALRM) は、カーネルからでもランチャーだけに届く */
 static bool already_delivered(pid_t pid, const siginfo_t *info)
 {
-    if (info->si_signo == SIGHUP && getsid(0) == getpid())
+    int signal = info->si_signo;
+
+    if (signal == SIGHUP && getsid(0) == getpid())
+        return false;
+    if (signal != SIGINT && signal != SIGQUIT && signal != SIGHUP &&
+        !is_stop(signal) && !is_harmless(signal))
         return false;
     return info->si_code == SI_KERNEL && getpgid(pid) == getpgrp();
+}
+
+/* sigqueue(3) の値も一緒に渡す */
+static void send_signal(pid_t pid, const siginfo_t *info)
+{
+    if (info->si_code == SI_QUEUE)
+        sigqueue(pid, info->si_signo, info->si_value);
+    else
+        kill(pid, info->si_signo);
 }
 
 /* 子を止め、自分も止まる。再開したら子も再開する */
@@ -154,14 +194,14 @@ static void stop_together(pid_t pid, int signal)
 static void pass_on(pid_t pid, const siginfo_t *info, const struct pipes *pipes)
 {
     int signal = info->si_signo;
-    bool harmless = signal == SIGWINCH || signal == SIGCONT;
-    bool by_default = !harmless && takes_default_action(pid, signal, pipes);
+    bool by_default =
+        !is_harmless(signal) && takes_default_action(pid, signal, pipes);
 
     if (!already_delivered(pid, info))
-        kill(pid, signal);
+        send_signal(pid, info);
     if (!by_default)
         return;
-    if (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
+    if (is_stop(signal)) {
         stop_together(pid, signal);
         return;
     }
@@ -207,7 +247,7 @@ void forward_signals(pid_t pid, const struct pipes *pipes)
         if (sigwaitinfo(&self.signals, &info) == -1) {
             if (errno != EINTR)
                 die("sigwaitinfo");
-        } else if (info.si_signo != SIGCHLD) {
+        } else if (info.si_signo != SIGCHLD && !is_about_launcher(&info)) {
             pass_on(pid, &info, pipes);
         }
     }

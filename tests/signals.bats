@@ -20,6 +20,8 @@ setup() {
 teardown() {
     stop_family
     close_terminal
+    [ -z "${FROZEN:-}" ] || rmdir "$FROZEN" 2>/dev/null || true
+    remove_private_cgroups
 }
 
 # コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る。TERM を無視するもの
@@ -299,6 +301,204 @@ start_nested() {
     [ "$status" = 143 ]
     [ ! -s "$OUT" ]
     retry 10 eval '! pgrep -x step05'
+}
+
+# タイマー、上限、電源、監視する側 (STOPSIGNAL=RTMIN+3, WatchdogSignal=ABRT) の使うもの
+@test "a command with a handler gets ALRM VTALRM PROF XCPU XFSZ IO PWR ABRT SYS and real-time signals" {
+    requires root userns cgroup
+    local number signal
+    for number in $SOME_STEPS; do
+        start "$number" sh -c "$(on_signals 14 26 27 24 25 29 30 6 31 34 37 64)"
+        retry 10 has_signal "$CONTAINER" SigCgt RTMAX
+        for signal in 14 26 27 24 25 29 30 6 31 34 37 64; do
+            kill "-$signal" "$LAUNCHER"
+            retry 10 grep -qx "got $signal" "$OUT"
+        done
+        [ "$(wc -l <"$OUT")" = 12 ]
+        stop_family
+    done
+}
+
+@test "every signal whose default is to end a process ends the container with 128+n, and no cgroup stays" {
+    requires root userns cgroup
+    local signal group ignored
+    ulimit -c 0
+    for signal in {1..64}; do
+        case $(kill -l "$signal") in
+        KILL | STOP | CHLD | CONT | URG | WINCH | TSTP | TTIN | TTOU) continue ;;
+        esac
+        start 09 sleep 100
+        group=$(group_of pids)
+        # posix_spawn(3) は 32 と 33 を無視させる。env でも元に戻らない
+        ignored=$(awk '$1 == "SigIgn:" { print $2 }' "/proc/$CONTAINER/status")
+        if ((0x$ignored >> (signal - 1) & 1)); then
+            stop_family
+            continue
+        fi
+        kill "-$signal" "$LAUNCHER"
+        ends_with $((128 + signal))
+        is_gone "$CONTAINER"
+        [ ! -d "$group" ]
+    done
+}
+
+@test "URG, ignored by default, does not end a command, and reaches a handler" {
+    requires root userns cgroup
+    local number
+    for number in $SOME_STEPS; do
+        start "$number" sh -c "$(on_signals URG)"
+        retry 10 has_signal "$CONTAINER" SigCgt URG
+        kill -URG "$LAUNCHER"
+        retry 10 grep -qx 'got URG' "$OUT"
+        stop_family
+
+        start "$number" sh -c "$(on_signals USR1)"
+        retry 10 has_signal "$CONTAINER" SigCgt USR1
+        kill -URG "$LAUNCHER"
+        retry 10 eval '! has_signal "$LAUNCHER" ShdPnd URG'
+        kill -USR1 "$LAUNCHER"
+        retry 10 grep -qx 'got USR1' "$OUT"
+        stop_family
+    done
+}
+
+# カーネルがランチャーだけに送るものは、同じプロセスグループの子には届いていない
+@test "a signal that the kernel sends to the launcher alone (a timer's, a file's) reaches the command" {
+    requires root userns cgroup python3
+    local number
+    for number in $SOME_STEPS; do
+        start "$number" sh -c "$(on_signals IO)"
+        retry 10 has_signal "$CONTAINER" SigCgt IO
+        python3 -c '
+import fcntl, os, sys
+reader, writer = os.pipe()
+fcntl.fcntl(reader, fcntl.F_SETOWN, int(sys.argv[1]))
+fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC)
+os.write(writer, b"x")' "$LAUNCHER"
+        retry 10 grep -qx 'got IO' "$OUT"
+        stop_family
+    done
+    # perl -e "alarm 1; exec @ARGV" と同じ。タイマーは exec のあとも残る
+    private_cgroups
+    run -142 python3 -c '
+import os, signal, sys
+signal.setitimer(signal.ITIMER_REAL, 0.5)
+os.execv(sys.argv[1], sys.argv[1:])' "$(step 09)" run sleep 100 </dev/null
+    no_private_dirs
+}
+
+@test "the value that sigqueue sent along arrives, once for each signal" {
+    requires root userns gcc
+    cat >"$BATS_TEST_TMPDIR/queue.c" <<'END'
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char *argv[])
+{
+    siginfo_t info;
+    sigset_t set;
+    if (argc > 2)
+        return sigqueue(atoi(argv[1]), 40, (union sigval){.sival_int = atoi(argv[2])});
+    sigemptyset(&set);
+    sigaddset(&set, 40);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (;;) // EINTR は、止められて再開したとき
+        if (sigwaitinfo(&set, &info) == 40) {
+            fprintf(stderr, "%d\n", info.si_value.sival_int);
+            if (info.si_value.sival_int == 3)
+                return 9;
+        }
+}
+END
+    gcc -o "$BATS_TEST_TMPDIR/queue" "$BATS_TEST_TMPDIR/queue.c"
+    local number value
+    for number in 01 05; do
+        start "$number" "$BATS_TEST_TMPDIR/queue"
+        # 待っているあいだは、止めたシグナルも SigBlk に出ない
+        retry 10 eval '[[ $(cat "/proc/$CONTAINER/wchan") == *sigtimedwait* ]]'
+        for value in 1 2 3; do
+            "$BATS_TEST_TMPDIR/queue" "$LAUNCHER" "$value"
+        done
+        ends_with 9
+        [ "$(xargs <"$OUT")" = '1 2 3' ]
+    done
+}
+
+# ulimit -f 0 でエラーをファイルに書くと、SIGXFSZ が届く。片付ける前に終わってはならない
+@test "a limit on file sizes that the launcher itself exceeds does not end it before it has cleaned up" {
+    requires root userns cgroup
+    private_cgroups
+    run -127 bash -c 'ulimit -f 0 && exec "$0" run no-such-command </dev/null 2>"$1"' \
+        "$(step 09)" "$BATS_TEST_TMPDIR/error"
+    no_private_dirs
+}
+
+# 補助グループが多いと、/proc/PID/status の SigCgt の行は 4,096 バイトより先にある
+@test "a handler is found in however long a /proc/PID/status: with 600 supplementary groups" {
+    requires root python3
+    local program
+    program=$(step 01)
+    python3 -c '
+import os, sys
+os.setgroups(range(70000, 70600))
+os.execvp(sys.argv[1], sys.argv[1:])' env --default-signal "$program" run \
+        sh -c "trap 'kill \$!; exit 33' TERM; sleep 100 & wait" </dev/null >"$OUT" 2>&1 3>&- 4>&- &
+    LAUNCHER=$!
+    retry 20 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = step01 ] && find_container'
+    retry 10 has_signal "$CONTAINER" SigCgt TERM
+    [ "$(wc -c <"/proc/$CONTAINER/status")" -gt 4096 ]
+    kill -TERM "$LAUNCHER"
+    ends_with 33
+}
+
+# 止まらない PID 1 を、止まるまで待ってはならない。vfork(2) の親は、子が exec するまで
+# SIGSTOP を受け取らない
+@test "TERM ends a container whose PID 1 cannot be stopped, because it is in vfork" {
+    requires root userns gcc
+    cat >"$BATS_TEST_TMPDIR/vfork.c" <<'END'
+#include <unistd.h>
+int main(void)
+{
+    if (vfork() == 0) {
+        pause();
+        _exit(0);
+    }
+}
+END
+    gcc -o "$BATS_TEST_TMPDIR/vfork" "$BATS_TEST_TMPDIR/vfork.c"
+    start 05 "$BATS_TEST_TMPDIR/vfork"
+    retry 10 state_is "$CONTAINER" D
+    kill -TERM "$LAUNCHER"
+    ends_with 143
+    is_gone "$CONTAINER"
+}
+
+# v2 では凍っていても SIGKILL で終わる。v1 では、解けるまで届かない
+@test "TERM ends a container whose PID 1 is frozen in a cgroup, on v1 as soon as it thaws" {
+    requires root userns
+    local top
+    for top in $(findmnt -fnro TARGET -t cgroup2) $(findmnt -fnro TARGET -t cgroup -O freezer); do
+        FROZEN=$top/bats-$BASHPID-$RANDOM
+        mkdir "$FROZEN"
+        start 05 sleep 100
+        echo "$CONTAINER" >"$FROZEN/cgroup.procs"
+        if [ -e "$FROZEN/cgroup.freeze" ]; then
+            echo 1 >"$FROZEN/cgroup.freeze"
+            retry 10 grep -qx 'frozen 1' "$FROZEN/cgroup.events"
+            kill -TERM "$LAUNCHER"
+        else
+            echo FROZEN >"$FROZEN/freezer.state"
+            retry 10 grep -qx FROZEN "$FROZEN/freezer.state"
+            kill -TERM "$LAUNCHER"
+            # ランチャーは、止まるのを待つのをあきらめて SIGKILL を送り、あとは寝ている
+            retry 10 has_signal "$CONTAINER" ShdPnd KILL
+            retry 10 grep -q sigtimedwait "/proc/$LAUNCHER/wchan"
+            echo THAWED >"$FROZEN/freezer.state"
+        fi
+        ends_with 143
+        is_gone "$CONTAINER"
+        retry 10 rmdir "$FROZEN"
+    done
 }
 
 # --- 終了ステータス --------------------------------------------------------------
