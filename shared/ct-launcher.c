@@ -11,16 +11,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* 0 から 2 は、そのままコンテナに渡る。ホストのディレクトリがあれば、そこから
+ * openat(2) の ".." で外に出られる */
+static void check_stdio(void)
+{
+    struct stat status;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fstat(fd, &status) == -1) {
+            if (errno != EBADF)
+                die("fstat %d", fd);
+            /* 空いていると、このあと開くパイプが stdin などになってしまう */
+            if (open("/dev/null", O_RDWR) == -1)
+                die("open /dev/null");
+        } else if (S_ISDIR(status.st_mode)) {
+            errno = EISDIR;
+            die("fstat %d", fd);
+        }
+    }
+}
+
 void prepare_launcher(void)
 {
-    /* 0 から 2 が空いていると、このあと開くパイプが stdin などになってしまう */
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) == -1)
-            die("open /dev/null");
-
+    check_stdio();
     receive_signals();
     remember_terminal();
 }
@@ -90,12 +107,13 @@ void gate_send(const struct pipes *pipes, uint8_t byte)
 /* --- 実行したユーザー ----------------------------------------------------- */
 
 /* sudo が残した環境変数から id を読む。片方だけだったり、数でなかったりすれば、
- * 黙って root の id にせず終わる */
+ * 黙って root の id にせず終わる。呼び出した人も root のときだけ信じる: setuid
+ * のプログラムになると、環境変数は誰でも書ける */
 static unsigned long sudo_id(const char *name, unsigned long fallback)
 {
     char *end = NULL;
 
-    if (geteuid() != 0 || getenv("SUDO_UID") == NULL)
+    if (getuid() != 0 || geteuid() != 0 || getenv("SUDO_UID") == NULL)
         return fallback;
     const char *text = getenv(name);
     errno = 0;

@@ -66,6 +66,11 @@ static const struct hint hints[] = {
     {"fork", NULL, EAGAIN, NULL, NULL,
      "プロセス数の上限です。ulimit -u と pids.max を確かめてください"},
 
+    /* stdin, stdout, stderr */
+    {"fstat", NULL, EISDIR, NULL, NULL,
+     "標準入出力 (%s 番) がディレクトリです。コンテナの中から、そこを通って\n"
+     "ホストのファイルに届くので断りました。</dev/null などに替えてください"},
+
     /* uid_map と gid_map。user_namespaces(7) */
     {"open", "/proc/", EROFS, NULL, NULL,
      "/proc が読み取り専用です (Docker などの中)\n"

@@ -91,6 +91,17 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "0 4711 1 0 4712 1 deny" ]
 }
 
+# setuid を付けた人の落ち度ではあるが、そのときも、ホストの root になってはならない
+# bats test_tags=to09
+@test "a launcher that is setuid root maps the user who ran it, whatever SUDO_UID says" {
+    requires root userns cgroup
+    cp "$BIN" "$USER_HOME/setuid$STEP"
+    chmod 4755 "$USER_HOME/setuid$STEP"
+    run -0 as_user SUDO_UID=0 SUDO_GID=0 "$USER_HOME/setuid$STEP" run sh -c "$SHOW_MAPS"
+    rm -f "$USER_HOME/setuid$STEP"
+    [ "$(xargs <<<"$output")" = "0 4711 1 0 4712 1 deny" ]
+}
+
 # bats test_tags=to09
 @test "a SUDO_UID that is no number is refused: 125, and the command does not run" {
     requires root userns

@@ -156,15 +156,6 @@ environment() {
 }
 
 # bats test_tags=to09
-@test "a directory that was open before the root changed leads out of it" {
-    echo secret >"$BATS_TEST_TMPDIR/marker"
-    # shellcheck disable=SC2016,SC2094 # $0 は、中の sh が展開する
-    run -0 "$BIN" run sh -c '[ ! -e "$0" ] && cat /proc/self/fd/0/marker' \
-        "$BATS_TEST_TMPDIR" <"$BATS_TEST_TMPDIR"
-    [ "$output" = secret ]
-}
-
-# bats test_tags=to09
 @test "a program whose loader is not in the rootfs: No such file, and the hint names the loader" {
     fs=$(copy_rootfs)
     loader=$(ldd /bin/ls | grep -o '/[^ ]*/ld-[^ ]*')

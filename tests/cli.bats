@@ -197,6 +197,20 @@ light() {
     done
 }
 
+# 中から openat(2) の ".." で、ホストのファイルに届く
+@test "a directory on stdin, stdout or stderr is refused with 125, and nothing runs, in all nine programs" {
+    requires root userns cgroup
+    local number
+    for number in $STEPS; do
+        failed_set_up "$(step "$number")" run echo ran </
+        [ "${stderr_lines[0]}" = "step$number: fstat 0: Is a directory" ]
+        failed_set_up bash -c 'exec "$@" 1</' bash "$(step "$number")" run echo ran
+        [ "${stderr_lines[0]}" = "step$number: fstat 1: Is a directory" ]
+        run -125 bash -c 'exec "$@" 2</' bash "$(step "$number")" run echo ran
+        [ "$output" = "" ]
+    done
+}
+
 @test "when the child cannot be made: 125, one English line, then hints, in all nine programs" {
     requires root userns cgroup strace
     local number

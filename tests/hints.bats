@@ -181,6 +181,13 @@ closed_rootfs() {
     expect 'unshare|-|ENOSPC|-' 125 'unshare CLONE_NEWCGROUP: No space left on device'
 }
 
+# --- 標準入出力 ------------------------------------------------------------------
+
+@test "stdin is a directory" {
+    run "$(step 05)" run true </
+    expect 'fstat|-|EISDIR|-' 125 'fstat 0: Is a directory'
+}
+
 # --- uid_map, gid_map ----------------------------------------------------------
 
 @test "the maps cannot be opened or written, or their lines are wrong" {
