@@ -35,11 +35,11 @@ static void check_stdio(void)
     }
 }
 
-void prepare_launcher(void)
+void prepare_launcher(char *const *command)
 {
     check_stdio();
+    remember_terminal(command);
     receive_signals();
-    remember_terminal();
 }
 
 pid_t clone_child(uint64_t flags)

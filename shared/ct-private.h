@@ -44,8 +44,9 @@ bool died_unprepared(void);
 
 /* --- ct-terminal.c: 端末 ------------------------------------------------- */
 
-/* 親: stdin が端末なら、その設定と、前面にいたかどうかを覚える。tcgetattr(3) */
-void remember_terminal(void);
+/* 親: stdin が端末なら、その設定と、前面にいたかどうかを覚える。command が
+ * 対話的なシェルなら、前面に出るまで待つ。tcgetattr(3) */
+void remember_terminal(char *const *command);
 
 /* stdin は、覚えたときに端末だったか */
 bool has_terminal(void);

@@ -105,8 +105,8 @@ void enter_mount(const char *path);
 
 /* 子を作る前に 1 度だけ呼ぶ。閉じている 0, 1, 2 番の fd を /dev/null で埋め
  * (ディレクトリなら断る)、子に渡すシグナルを受け取れるようにし、端末の設定を
- * 覚える */
-void prepare_launcher(void);
+ * 覚える。command が対話的なシェルなら、端末の前面に出るまで止まる */
+void prepare_launcher(char *const *command);
 
 /* clone3(2) を fork(2) と同じ意味 (スタックは親の写し) で呼ぶ。flags は
  * CLONE_NEW* の論理和。戻り値も fork(2) と同じで、失敗は -1 と errno */
@@ -147,6 +147,13 @@ void forward_signals(pid_t pid, const struct pipes *pipes);
 /* 子: 呼び出し元の環境変数を捨て、コンテナのもの (PATH, HOME, HOSTNAME と、
  * 呼び出し元の TERM) に替える。added は struct options の env。environ(7) */
 void replace_environment(char *const *added);
+
+/* --- ct-terminal.c: 端末 ------------------------------------------------- */
+
+/* 親: stdin, stdout, stderr のうち、自分の端末とパイプを、終わるまで uid のもの
+ * にする。sudo の作る端末は root のもので、コンテナの root は /dev/stderr を
+ * 開けない。fchown(2) */
+void lend_stdio(uid_t uid);
 
 /* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
 

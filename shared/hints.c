@@ -70,6 +70,9 @@ static const struct hint hints[] = {
     {"fstat", NULL, EISDIR, NULL, NULL,
      "標準入出力 (%s 番) がディレクトリです。コンテナの中から、そこを通って\n"
      "ホストのファイルに届くので断りました。</dev/null などに替えてください"},
+    {"tcsetpgrp", NULL, ENOTTY, NULL, NULL,
+     "端末の背後で始まり、前面に出してくれるシェル (fg) もいません\n"
+     "端末から直接実行するか、</dev/null を付けてください"},
 
     /* uid_map と gid_map。user_namespaces(7) */
     {"open", "/proc/", EROFS, NULL, NULL,

@@ -29,7 +29,7 @@ END
 }
 
 setup() {
-    requires root userns cgroup net strace gcc
+    requires root userns cgroup net strace gcc script
     MOUNTS=$(cat /proc/self/mountinfo)
     LINKS=$(ip -br link)
     # strace の下では、リークを調べられない。SAN=1 で作ったときのため
@@ -186,6 +186,14 @@ closed_rootfs() {
 @test "stdin is a directory" {
     run "$(step 05)" run true </
     expect 'fstat|-|EISDIR|-' 125 'fstat 0: Is a directory'
+}
+
+# 本当に起こすのは signals.bats
+@test "a shell starts in the background, and nobody can bring it to the front" {
+    run script -qec "strace -qq -o /dev/null -e trace=ioctl -e inject=ioctl:error=ENOTTY:when=2 \
+        '$(step 05)' run sh >'$BATS_TEST_TMPDIR/out' 2>&1" /dev/null </dev/null
+    mapfile -t lines <"$BATS_TEST_TMPDIR/out"
+    expect 'tcsetpgrp|-|ENOTTY|-' 125 'tcsetpgrp: Inappropriate ioctl for device'
 }
 
 # --- uid_map, gid_map ----------------------------------------------------------

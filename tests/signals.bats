@@ -545,6 +545,41 @@ END
     done
 }
 
+# sudo の作る端末 (Defaults use_pty) は、root だけが開ける
+@test "/dev/stderr can be opened on root's terminal and root's pipe, which are root's again afterwards" {
+    requires root userns script
+    local number end
+    for number in 03 05 07 09; do
+        for end in 'exit 5' 'kill -KILL $$; exit 5'; do
+            open_terminal "export SUDO_UID=4711 SUDO_GID=4712
+                cd '$BATS_TEST_TMPDIR' && tty >tty && chmod 600 \$(tty) && stat -c %u:%a \$(tty) >before
+                '$(step "$number")' run sh -c 'echo to-\"\"stderr >/proc/self/fd/2; $end'
+                stat -c %u:%a \$(tty) >after"
+            retry 20 is_gone "$TERMINAL"
+            shows to-stderr
+            [ "$(cat "$BATS_TEST_TMPDIR/before")" = 0:600 ]
+            [ "$(cat "$BATS_TEST_TMPDIR/after")" = 0:600 ]
+            close_terminal
+        done
+        run -0 env SUDO_UID=4711 SUDO_GID=4712 "$(step "$number")" run sh -c 'echo out >/proc/self/fd/1' </dev/null
+        [ "$output" = out ]
+    done
+}
+
+@test "the owner of a file, of a fifo with a name and of a device does not change while it is stdin, stdout or stderr" {
+    requires root userns
+    local number
+    cd "$BATS_TEST_TMPDIR"
+    touch file && mkfifo fifo
+    for number in 03 05 07 09; do
+        SUDO_UID=4711 SUDO_GID=4712 "$(step "$number")" run sleep 100 <>fifo >file 2>/dev/null 3>&- 4>&- &
+        LAUNCHER=$!
+        retry 20 eval 'CONTAINER=$(pgrep -P "$LAUNCHER" -x sleep)'
+        [ "$(stat -c %u fifo file /dev/null | xargs)" = '0 0 0' ]
+        stop_family
+    done
+}
+
 @test "a Ctrl-C on the terminal is delivered once" {
     requires root userns cgroup
     local number i
@@ -621,6 +656,76 @@ find_job() {
         LAUNCHER=
         close_terminal
     done
+}
+
+# 背後で始まったシェルは、fg まで止まる。PID 名前空間の中のシェルは、自分では止まれない
+@test "a shell started in the background stops until fg, and works after it: also through sudo" {
+    requires root userns cgroup sudo script
+    local number program launcher
+    for number in $SOME_STEPS sudo; do
+        open_shell
+        program="$(step "${number/sudo/05}") run"
+        [ "$number" != sudo ] || program="sudo -n $program"
+        type_keys "PS1='in''side> ' $program sh -i &\n"
+        retry 20 eval 'launcher=$(pgrep -P "$SHELL_PID" -x "step0.|sudo")'
+        retry 20 state_is "$launcher" T
+        # 前面は、まだ bash のもの
+        type_keys 'echo "still $((40 + 2))"\n'
+        retry 10 shows 'still 42'
+        run ! shows 'inside> '
+        type_keys 'fg\n'
+        retry 20 shows 'inside> '
+        type_keys 'echo "in $((40 + 3))"\n'
+        retry 20 shows 'in 43'
+        type_keys 'exit 5\n'
+        retry 20 is_gone "$launcher"
+        type_keys 'echo "status=$?"\n'
+        retry 20 shows 'status=5'
+        close_terminal
+    done
+}
+
+# 守る行: lead_terminal() の wait_for_foreground()。用意の途中で、端末への出力を止めておく
+@test "a shell that was sent to the background while it was being set up waits for fg as well" {
+    requires root userns script
+    local number launcher child
+    for number in 01 05; do
+        open_shell
+        type_keys "echo wait''ing; read -r go; PS1='in''side> ' $(step "$number") run sh -i\n"
+        retry 20 shows waiting
+        type_keys '\023go\n'
+        retry 20 eval 'launcher=$(pgrep -P "$SHELL_PID" -x "step$number") && child=$(pgrep -P "$launcher")'
+        retry 20 state_is "$child" S
+        kill -TSTP "$launcher"
+        retry 20 state_is "$launcher" T
+        type_keys '\021'
+        retry 20 shows 'Stopped'
+        type_keys 'bg\n'
+        type_keys 'echo "still $((40 + 2))"\n'
+        retry 20 shows 'still 42'
+        retry 20 state_is "$launcher" T
+        run ! shows 'inside> '
+        type_keys 'fg\n'
+        retry 20 shows 'inside> '
+        type_keys 'exit 5\n'
+        retry 20 is_gone "$launcher"
+        type_keys 'echo "status=$?"\n'
+        retry 20 shows 'status=5'
+        close_terminal
+    done
+}
+
+@test "a shell in the background that nobody can bring to the front is refused: 125 and a hint" {
+    requires root userns script
+    local status=$BATS_TEST_TMPDIR/status
+    # 親のシェルがいなくなるのを待ってから始める。&& の続きがあるので、サブシェルは残る
+    open_terminal "bash -c 'set -m
+        (while kill -0 \$\$; do sleep 0.01; done; \"$(step 05)\" run sh; echo \$? >\"$status\") 2>\"$OUT\" &'
+        while ! [ -s '$status' ]; do sleep 0.01; done"
+    retry 20 test -s "$status"
+    [ "$(cat "$status")" = 125 ]
+    grep -qx 'step05: tcsetpgrp: Inappropriate ioctl for device' "$OUT"
+    grep -q '^  ヒント: ' "$OUT"
 }
 
 @test "a shell in the container has job control: Ctrl-Z and fg work inside it" {

@@ -54,6 +54,7 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
     write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+    lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
 /* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
@@ -331,7 +332,7 @@ int main(int argc, char *argv[])
     int status;
 
     opt.keep = capabilities_to_keep(opt.cap_add);
-    prepare_launcher();
+    prepare_launcher(opt.command);
     /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)

@@ -110,8 +110,8 @@ declare -A SHOWN=(
     [readlinkat]=netlink
     [recvmsg]=netlink
     [prctl]="prctl|cap_drop_bound"
-    [newfstatat]="stat|flock" # ロックを取得したものが、まだその名前か
-    [fstat]="stat|flock"
+    [newfstatat]="stat|fstat|flock" # ロックを取得したものが、まだその名前か
+    [fstat]="stat|fstat|flock"
     [prlimit64]=setrlimit
     [capset]=cap_set_proc
     [execve]=exec
@@ -163,6 +163,8 @@ launcher flock           *      */container-steps told 同じ
 launcher socket          *      AF_UNIX    left   if_nametoindex(3): もう消えたとみなす
 launcher ioctl           *      SIOCGIFINDEX left 同じ
 launcher access          *      */disable_ipv6 same あるとみなす。write_file() が確かめる
+launcher ioctl           *      TCGETS     same   端末でないとみなすだけ
+launcher fstatfs         *      *          same   パイプでないとみなすだけ
 launcher clock_nanosleep *      *          same   待つ間隔が短くなるだけ
 '
 

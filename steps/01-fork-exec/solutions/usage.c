@@ -61,7 +61,7 @@ int main(int argc, char *argv[])
     struct rusage usage;
     int status;
 
-    prepare_launcher();
+    prepare_launcher(opt.command);
     /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)

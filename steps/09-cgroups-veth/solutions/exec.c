@@ -66,6 +66,7 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
     write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+    lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
 /* v2 では、上の cgroup が配ったコントローラーだけを、下で使える。Debian 13 で
@@ -650,7 +651,7 @@ static int run_inside(pid_t container, char **command)
     struct pipes pipes;
     int status, pidfd;
 
-    prepare_launcher();
+    prepare_launcher(command);
     pidfd = open_container(container);
     if (pipe2(pipes.report, O_CLOEXEC) == -1 ||
         pipe2(pipes.gate, O_CLOEXEC) == -1)
@@ -669,6 +670,7 @@ static int run_inside(pid_t container, char **command)
     close(pipes.report[1]);
     watch_child(pid);
     share_cgroups(container, pid);
+    lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
     gate_open(&pipes);
 
     forward_signals(pid, &pipes);
@@ -685,7 +687,7 @@ static int run(int argc, char *argv[])
     int status;
 
     opt.keep = capabilities_to_keep(opt.cap_add);
-    prepare_launcher();
+    prepare_launcher(opt.command);
     /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
