@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,9 +38,10 @@ void prepare_exec(char *const *command, const struct pipes *pipes)
 
     lead_terminal(command);
     restore_signals();
-    if (report > 3 && close_range(3, report - 1, 0) == -1)
+    /* musl と、2.34 より古い glibc には、close_range() という関数がない */
+    if (report > 3 && syscall(SYS_close_range, 3, report - 1, 0) == -1)
         die("close_range 3");
-    if (close_range(report + 1, ~0U, 0) == -1)
+    if (syscall(SYS_close_range, report + 1, ~0U, 0) == -1)
         die("close_range %u", report + 1);
 }
 

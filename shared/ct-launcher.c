@@ -5,14 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* 0 から 2 は、そのままコンテナに渡る。ホストのディレクトリがあれば、そこから
@@ -42,38 +37,21 @@ void prepare_launcher(char *const *command)
     receive_signals();
 }
 
-pid_t clone_child(uint64_t flags)
+void begin_child(const struct pipes *pipes)
 {
-    struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
-
-    return syscall(SYS_clone3, &args, sizeof(args));
+    fail_as_child();
+    close(pipes->report[0]);
 }
 
-void begin_child(const struct pipes *pipes)
+void show_pid(void)
 {
     char pid[32] = "";
 
-    fail_as_child();
     /* まだホストの /proc が見えているので、/proc/self はホストから見た PID を
      * 指す。getpid(2) では、新しい PID 名前空間の 1 になってしまう */
     if (has_terminal() && readlink("/proc/self", pid, sizeof(pid) - 1) != -1)
         dprintf(STDERR_FILENO, "%s: ホストから見たコンテナの PID は %s です\n",
                 program_invocation_short_name, pid);
-    die_with_parent(pipes);
-}
-
-void die_with_parent(const struct pipes *pipes)
-{
-    struct pollfd reader = {.fd = pipes->report[1]};
-
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
-        die("prctl PR_SET_PDEATHSIG");
-    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
-     * POLLERR になる。getppid(2) は新しい PID 名前空間では 0 しか返さない */
-    if (poll(&reader, 1, 0) == -1)
-        die("poll");
-    if (reader.revents & POLLERR)
-        _exit(EXIT_SETUP);
 }
 
 uint8_t gate_wait(const struct pipes *pipes)

@@ -108,17 +108,13 @@ void enter_mount(const char *path);
  * 覚える。command が対話的なシェルなら、端末の前面に出るまで止まる */
 void prepare_launcher(char *const *command);
 
-/* clone3(2) を fork(2) と同じ意味 (スタックは親の写し) で呼ぶ。flags は
- * CLONE_NEW* の論理和。戻り値も fork(2) と同じで、失敗は -1 と errno */
-pid_t clone_child(uint64_t flags);
-
-/* 子: 最初に呼ぶ。stdin が端末なら、ホストから見た自分の PID を stderr に知らせ
- * る。続けて die_with_parent() をする */
+/* 子: 最初に呼ぶ。書くだけなので、report の読み込み側を閉じる。このあとの
+ * die() は、親の後始末をしない */
 void begin_child(const struct pipes *pipes);
 
-/* 子: 親が死んだら SIGKILL を受け取る。親がもういなければ、ここで終わる。id を
- * 変えるとこの設定は消えるので、そのたびに呼ぶ。PR_SET_PDEATHSIG(2const) */
-void die_with_parent(const struct pipes *pipes);
+/* 子: stdin が端末なら、ホストから見た自分の PID を stderr に知らせる。端末が
+ * 止まっていると (Ctrl-S) 戻らないので、先に、親と一緒に終わるようにしておく */
+void show_pid(void);
 
 /* 子: ゲートが開くのを待ち、親の渡した 1 バイトを返す。親が死んだか、
  * 準備に失敗して終わったら (EOF)、ここで終わる */

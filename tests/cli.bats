@@ -197,6 +197,16 @@ light() {
     done
 }
 
+# musl と、2.34 より古い glibc にはない
+@test "no program needs the function close_range() of the C library" {
+    requires gcc
+    local number
+    for number in $STEPS; do
+        nm --undefined-only "$(step "$number")" | grep -q ' fork\| syscall'
+        run ! grep close_range <(nm --undefined-only "$(step "$number")")
+    done
+}
+
 # 中から openat(2) の ".." で、ホストのファイルに届く
 @test "a directory on stdin, stdout or stderr is refused with 125, and nothing runs, in all nine programs" {
     requires root userns cgroup

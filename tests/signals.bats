@@ -545,6 +545,27 @@ END
     done
 }
 
+# 守る行: child() の die_with_parent() が、show_pid() より先にあること
+@test "with the output stopped (Ctrl-S), nothing outlives a killed launcher" {
+    requires root userns script
+    local number
+    for number in $SOME_STEPS; do
+        # ランチャーがセッションのリーダーだと、死んだときに端末が切れる
+        open_terminal "read -r go; sh -c 'echo \$\$ >\"$BATS_TEST_TMPDIR/pid\"
+            exec \"$(step "$number")\" run sleep 100'; read -r end"
+        # 端末は、打たれた順に読む
+        type_keys '\023go\n'
+        retry 20 test -s "$BATS_TEST_TMPDIR/pid"
+        LAUNCHER=$(cat "$BATS_TEST_TMPDIR/pid")
+        retry 20 eval '[ "$(cat "/proc/$LAUNCHER/comm")" = "step$number" ] && CONTAINER=$(pgrep -P "$LAUNCHER")'
+        retry 20 state_is "$CONTAINER" S # 書き終わるのを待っている
+        kill -KILL "$LAUNCHER"
+        promised 2 is_gone "$CONTAINER"
+        close_terminal
+        LAUNCHER=
+    done
+}
+
 # sudo の作る端末 (Defaults use_pty) は、root だけが開ける
 @test "/dev/stderr can be opened on root's terminal and root's pipe, which are root's again afterwards" {
     requires root userns script

@@ -9,16 +9,35 @@
 #include "../../shared/ct.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* 親が死んだら、自分も SIGKILL で終わる。ランチャーのいないコンテナには、
+ * 片付ける人がいない。PR_SET_PDEATHSIG(2const) */
+static void die_with_parent(const struct pipes *pipes)
+{
+    struct pollfd report = {.fd = pipes->report[1]};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        die("prctl PR_SET_PDEATHSIG");
+    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
+     * POLLERR になる。getppid(2) は、新しい PID 名前空間の中ではいつも 0 */
+    if (poll(&report, 1, 0) == -1)
+        die("poll");
+    if (report.revents & POLLERR)
+        _exit(EXIT_SETUP);
+}
 
 /* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
 static _Noreturn void child(const struct options *opt,
                             const struct pipes *pipes)
 {
-    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
-    close(pipes->report[0]);
     begin_child(pipes);
+    die_with_parent(pipes);
+    show_pid();
 
     prepare_exec(opt->command, pipes);
     /* 成功すると戻らない。中身は入れ替わるが、PID は変わらない。execve(2) */

@@ -11,7 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +28,18 @@ static uint64_t new_namespaces(void)
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
     flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
     return flags;
+}
+
+/* フラグがなければ、fork(2) と同じ。スタックを渡さないので、子は親のスタックの
+ * コピーの上で、同じ所から動き出す。glibc に関数はない。clone3(2) */
+static pid_t clone_child(uint64_t flags)
+{
+    struct clone_args args = {
+        .flags = flags,
+        .exit_signal = SIGCHLD, /* 終わると、親にこのシグナルが届く */
+    };
+
+    return syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
@@ -56,13 +72,29 @@ static void become_root(void)
         die("setresuid 0");
 }
 
+/* 親が死んだら、自分も SIGKILL で終わる。ランチャーのいないコンテナには、
+ * 片付ける人がいない。PR_SET_PDEATHSIG(2const) */
+static void die_with_parent(const struct pipes *pipes)
+{
+    struct pollfd report = {.fd = pipes->report[1]};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        die("prctl PR_SET_PDEATHSIG");
+    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
+     * POLLERR になる。getppid(2) は、新しい PID 名前空間の中ではいつも 0 */
+    if (poll(&report, 1, 0) == -1)
+        die("poll");
+    if (report.revents & POLLERR)
+        _exit(EXIT_SETUP);
+}
+
 /* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
 static _Noreturn void child(const struct options *opt,
                             const struct pipes *pipes)
 {
-    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
-    close(pipes->report[0]);
     begin_child(pipes);
+    die_with_parent(pipes);
+    show_pid();
     gate_wait(pipes);
     become_root();
     /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */

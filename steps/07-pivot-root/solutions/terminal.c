@@ -10,14 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,6 +43,18 @@ static uint64_t new_namespaces(void)
     return flags;
 }
 
+/* フラグがなければ、fork(2) と同じ。スタックを渡さないので、子は親のスタックの
+ * コピーの上で、同じ所から動き出す。glibc に関数はない。clone3(2) */
+static pid_t clone_child(uint64_t flags)
+{
+    struct clone_args args = {
+        .flags = flags,
+        .exit_signal = SIGCHLD, /* 終わると、親にこのシグナルが届く */
+    };
+
+    return syscall(SYS_clone3, &args, sizeof(args));
+}
+
 /* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
  * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
 static void drop_groups(void)
@@ -58,6 +71,7 @@ static void write_id_maps(pid_t pid)
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
     write_file(path_of("/proc/%d/uid_map", pid), "0 %u 1\n", invoking_uid());
     write_file(path_of("/proc/%d/gid_map", pid), "0 %u 1\n", invoking_gid());
+    lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
 /* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
@@ -409,13 +423,29 @@ static pid_t start_relay(pid_t container, const int sockets[2],
     return pid;
 }
 
+/* 親が死んだら、自分も SIGKILL で終わる。ランチャーのいないコンテナには、
+ * 片付ける人がいない。PR_SET_PDEATHSIG(2const) */
+static void die_with_parent(const struct pipes *pipes)
+{
+    struct pollfd report = {.fd = pipes->report[1]};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        die("prctl PR_SET_PDEATHSIG");
+    /* その前に親が死んでいたら、シグナルはもう来ない。読む人のいないパイプは
+     * POLLERR になる。getppid(2) は、新しい PID 名前空間の中ではいつも 0 */
+    if (poll(&report, 1, 0) == -1)
+        die("poll");
+    if (report.revents & POLLERR)
+        _exit(EXIT_SETUP);
+}
+
 /* 子がすること。上から順に読むと、コマンドが動き出すまでの手順になる */
 static _Noreturn void child(const struct options *opt,
                             const struct pipes *pipes, int socket)
 {
-    /* 子は書くだけ。fork すると、パイプの両端が子にも写る。pipe(7) */
-    close(pipes->report[0]);
     begin_child(pipes);
+    die_with_parent(pipes);
+    show_pid();
     gate_wait(pipes);
     become_root();
     /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
@@ -443,7 +473,7 @@ int main(int argc, char *argv[])
     int status, sockets[2];
 
     set_terminal_aside();
-    prepare_launcher();
+    prepare_launcher(opt.command);
     /* exec に成功すると閉じるパイプ。だから親にとって、何か読めれば exec の
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
