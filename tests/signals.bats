@@ -697,6 +697,7 @@ find_job() {
         open_shell
         program="$(step "${number/sudo/05}") run"
         [ "$number" != sudo ] || program="sudo -n $program"
+        [[ $number != 0[6-9] ]] || program+=' --env PS1'
         type_keys "PS1='in''side> ' $program sh -i &\n"
         retry 20 eval 'launcher=$(pgrep -P "$SHELL_PID" -x "step0.|sudo")'
         retry 20 state_is "$launcher" T
