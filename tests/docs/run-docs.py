@@ -88,7 +88,9 @@ def run_in_host(unit):
 
 def remove_cgroups(name):
     """文書のために作った cgroup を消す。中に残りがあれば、その文を返す。"""
-    found = glob.glob(f'/sys/fs/cgroup/*/{name}/**/', recursive=True)
+    # systemd は、net_cls から net_cls,net_prio へのように、リンクも置く
+    found = {f'{os.path.realpath(path)}/'
+             for path in glob.glob(f'/sys/fs/cgroup/*/{name}/**/', recursive=True)}
     for directory in sorted(found, reverse=True):
         os.rmdir(directory)
     return [f'left behind: cgroup {directory}' for directory in found
