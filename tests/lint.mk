@@ -18,7 +18,7 @@ need = @! LC_ALL=C type $1 2>&1 | grep 'not found' >&2 || { echo '  ヒント: $
 lint: lint-clang-tidy lint-shellcheck lint-cppcheck lint-shfmt lint-clang-format lint-width
 lint-clang-tidy: $(patsubst %,lint-clang-tidy/%,$(filter %.c,$C))
 lint-shellcheck: $(SHELLS:%=lint-shellcheck/%)
-lint-docs: lint-prose lint-links lint-pictures
+lint-docs: lint-prose lint-links lint-pictures lint-breaks
 
 # 始める前に、1 度だけ調べる
 lint-tools:
@@ -69,3 +69,7 @@ lint-links:
 lint-pictures:
 	$(call need,xmllint,make setup-docs)
 	@$(if $(filter %.svg,$(DOCS)),xmllint --noout $(filter %.svg,$(DOCS)))
+# コードのコメントも文章。語の途中で折らない
+lint-breaks:
+	@node slides/tool/check-breaks.mjs $C || \
+	    { echo '  ヒント: 、か。のあと、または文節の切れ目で折ります' >&2; exit 1; }

@@ -104,6 +104,23 @@ test('every kind of fault is reported with its place, in one run', () => {
   for (const tool of ['prose', 'links', 'pictures']) assert.match(output, new RegExp(`: lint-${tool}\\] Error`));
 });
 
+test('a line break inside a word or before a particle is a fault, in comments and in strings', () => {
+  const faults = {
+    '/* 語の途中で切れた行は、読みにくいディレ\n * クトリです */': 'inside ディレクトリ',
+    '/* 助詞の前で切れる場所\n * にも、目が止まる */': 'before に',
+    '/* ここで呼ぶのは fork\n * を先に */': 'before を',
+    'f("長い文字列も、ここで切"\n  "ってはならない\\n");': 'inside 切っ',
+  };
+  const good = ['/* 文節で切れば、\n * 読みやすい。そして\n * 次の文が続く */', '/* 1 行 */', 'f("1 行目\\n"\n  "を 2 行にする");', 'int x; /* 後ろ */\n/* に */'];
+  const run_breaks = (code) => run('make', `--old-file=${NODE}`, 'lint-breaks', `C=${write('b.c', `${code}\n`)}`);
+  for (const [code, message] of Object.entries(faults)) {
+    const { status, output } = run_breaks(code);
+    assert.notEqual(status, 0, code);
+    assert.match(output, new RegExp(`^b\\.c:1: the line breaks ${message}`, 'm'));
+  }
+  assert.equal(run_breaks(good.join('\n')).status, 0);
+});
+
 test('a broken table of terms is an error that shows its own message', () => {
   const terms = readFileSync(join(repo, 'slides/tool/prh.yml'), 'utf8');
   write('slides/tool/prh.yml', `${terms}  - { expected: a, pattern: b, specs: [{ from: b, to: c }] }\n`);
