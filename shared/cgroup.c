@@ -423,8 +423,9 @@ static bool is_used(const char *top, const char *mark)
 }
 
 /* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。そのあいだに
- * ほかの人が隣で制限に使っていれば、有効なまま残す。隣がさらに下で有効にして
- * いれば EBUSY になり、やはり残る。systemd(1) も、要らなくなれば無効に戻す */
+ * ほかの人が隣で制限に使っていれば、有効なまま残す。隣がさらに下で
+ * 有効にしていれば EBUSY になり、やはり残る。systemd(1) も、要らなくなれば
+ * 無効に戻す */
 static void disable_controllers(const struct cgroup *group)
 {
     const char *name;

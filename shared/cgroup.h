@@ -42,8 +42,9 @@ void cgroup_claim(void);
  * 失敗ではない */
 void cgroup_remove(const struct cgroup *group);
 
-/* group の file に書式どおりの値を書き、読み返す。カーネルが別の値として受け取
- * っていれば EINVAL で終わる。v1 は "-5" のような値を黙って受け取るからだ */
+/* group の file に書式どおりの値を書き、読み返す。カーネルが別の値として
+ * 受け取っていれば EINVAL で終わる。v1 は "-5" のような値を黙って
+ * 受け取るからだ */
 void cgroup_set(const struct cgroup *group, const char *file,
                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -293,8 +293,8 @@ static void set_option(struct options *opt, int letter, char *value)
     }
 }
 
-/* getopt_long(3) は、"-x" の形のときだけ、optopt に文字を残して optind を進め
- * ないことがある */
+/* getopt_long(3) は、"-x" の形のときだけ、optopt に文字を残して optind を
+ * 進めないことがある */
 static _Noreturn void refuse_option(const char *word)
 {
     if (strncmp(word, "--", 2) != 0 && optopt != 0)

@@ -85,8 +85,8 @@ void gate_send(const struct pipes *pipes, uint8_t byte)
 /* --- 実行したユーザー ----------------------------------------------------- */
 
 /* sudo が残した環境変数から id を読む。片方だけだったり、数でなかったりすれば、
- * 黙って root の id にせず終わる。呼び出した人も root のときだけ信じる: setuid
- * のプログラムになると、環境変数は誰でも書ける */
+ * 黙って root の id にせず終わる。呼び出した人も root のときだけ信じる:
+ * setuid のプログラムになると、環境変数は誰でも書ける */
 static unsigned long sudo_id(const char *name, unsigned long fallback)
 {
     char *end = NULL;

@@ -34,8 +34,8 @@ void receive_signals(void);
 /* 子: シグナルのマスクと SIGCHLD の扱いを、呼び出し元の状態に戻す */
 void restore_signals(void);
 
-/* 子を終わらせたシグナルを渡すと、もとのシグナルを返す。PID 1 が捨てたシグナル
- * は、forward_signals() が SIGKILL に替えている */
+/* 子を終わらせたシグナルを渡すと、もとのシグナルを返す。PID 1 が捨てた
+ * シグナルは、forward_signals() が SIGKILL に替えている */
 int requested_signal(int signal);
 
 /* forward_signals() が待った子は、exec する前に終わらせられたか。ランチャーの

@@ -33,8 +33,9 @@ static void change_mask(int how, const sigset_t *set, sigset_t *old)
         die("sigprocmask");
 }
 
-/* 止められるものは、すべて止める。片付ける前に終わらないように。自分の誤りに
- * よる SIGSEGV などは、止めてあってもランチャーを終わらせる。sigprocmask(2) */
+/* 止められるものは、すべて止める。片付ける前に終わらないように。
+ * 自分の誤りによる SIGSEGV などは、止めてあってもランチャーを終わらせる。
+ * sigprocmask(2) */
 void receive_signals(void)
 {
     memset(&self.signals, 0xff, sizeof(self.signals));
@@ -92,8 +93,8 @@ static bool has_signal(unsigned long long mask, int signal)
 }
 
 /* sigwaitinfo(2) で待っているあいだは、待っているシグナルも SigBlk から消える。
- * 少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が PID 1
- * のときに要る。
+ * 少し止めれば、本当のマスクが見える。catatonit や、このランチャー自身が
+ * PID 1 のときに要る。
  * - 端末が切れるときのように、ほかからも SIGCONT が来る。止まった知らせは
  *   失われるので、waitid(2) では待たず、止まった姿を見る
  * - 凍結された cgroup の中や vfork(2) の途中など、止まらないこともある。

@@ -32,10 +32,11 @@ static bool is_interactive_shell(char *const *command)
     return true;
 }
 
-/* シェルは、背後で始まると、前面に出るまで (fg) 自分を止める。PID 名前空間の中
- * のシェルには、それができない。前面も自分も、同じ 0 番に見える。だから代わりに
- * 止まる。背後から前面に出ようとすると、カーネルが SIGTTOU で止め、再開すれば
- * やり直す。無視していると前面を奪ってしまうので、その間は戻す。tcsetpgrp(3) */
+/* シェルは、背後で始まると、前面に出るまで (fg) 自分を止める。PID 名前空間の
+ * 中のシェルには、それができない。前面も自分も、同じ 0 番に見える。
+ * だから代わりに止まる。背後から前面に出ようとすると、カーネルが SIGTTOU で
+ * 止め、再開すればやり直す。無視していると前面を奪ってしまうので、
+ * その間は戻す。tcsetpgrp(3) */
 static void wait_for_foreground(void)
 {
     struct sigaction stop = {.sa_handler = SIG_DFL}, before;
@@ -69,8 +70,8 @@ bool has_terminal(void)
     return terminal.exists;
 }
 
-/* シェルは、自分で端末を管理する。PID 名前空間の外にあるランチャーのグループ
- * は 0 にしか見えず、終わるときに戻せないので、自分のグループを作る。ほかの
+/* シェルは、自分で端末を管理する。PID 名前空間の外にあるランチャーのグループは
+ * 0 にしか見えず、終わるときに戻せないので、自分のグループを作る。ほかの
  * コマンドは同じグループに残し、Ctrl-C がランチャーにも届くようにする */
 void lead_terminal(char *const *command)
 {
@@ -85,9 +86,9 @@ void lead_terminal(char *const *command)
 }
 
 /* コンテナのシェルが残した端末の設定を、始める前に戻す。前面が死んだコンテナの
- * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。子
- * は wait するまでゾンビで、そのグループには kill(2) がまだ成功する。別のグルー
- * プがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
+ * グループのままなら取り戻す (SIGTTOU は止めてあるので、背後からでもできる)。
+ * 子は wait するまでゾンビで、そのグループには kill(2) がまだ成功する。
+ * 別のグループがいるなら、それはユーザーのシェルなので触らない。tcsetpgrp(3) */
 void restore_terminal(pid_t pid)
 {
     if (!terminal.is_ours)

@@ -62,9 +62,9 @@ _Noreturn void usage_error(const char *format, ...)
 
 /* --- ct-fail.c: 失敗を伝えて終わる --------------------------------------- */
 
-/* "step07: <メッセージ>: <errno の説明>" とヒントを stderr に出し、EXIT_SETUP
- * で終わる。メッセージは「システムコール 対象」の形にする。親で失敗したときは、
- * 先に子を終わらせる。err(3) */
+/* "step07: <メッセージ>: <errno の説明>" とヒントを stderr に出し、
+ * EXIT_SETUP で終わる。メッセージは「システムコール 対象」の形にする。
+ * 親で失敗したときは、先に子を終わらせる。err(3) */
 _Noreturn void die(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
@@ -127,8 +127,8 @@ void gate_open(const struct pipes *pipes);
 /* 同じ。ただし、子に 1 バイトを渡す */
 void gate_send(const struct pipes *pipes, uint8_t byte);
 
-/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、そうでなけれ
- * ば自分の id。sudo(8) の ENVIRONMENT */
+/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、
+ * そうでなければ自分の id。sudo(8) の ENVIRONMENT */
 uid_t invoking_uid(void);
 gid_t invoking_gid(void);
 
@@ -146,16 +146,16 @@ void replace_environment(char *const *added);
 
 /* --- ct-terminal.c: 端末 ------------------------------------------------- */
 
-/* 親: stdin, stdout, stderr のうち、自分の端末とパイプを、終わるまで uid のもの
- * にする。sudo の作る端末は root のもので、コンテナの root は /dev/stderr を
- * 開けない。fchown(2) */
+/* 親: stdin, stdout, stderr のうち、自分の端末とパイプを、終わるまで uid の
+ * ものにする。sudo の作る端末は root のもので、コンテナの root は
+ * /dev/stderr を開けない。fchown(2) */
 void lend_stdio(uid_t uid);
 
 /* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
 
 /* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
- * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出
- * す。exec の直前に呼ぶ。close_range(2) */
+ * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出す。
+ * exec の直前に呼ぶ。close_range(2) */
 void prepare_exec(char *const *command, const struct pipes *pipes);
 
 /* 子: 環境変数 PATH から command を探し、実行するパスを返す。次に呼ぶまで有効。

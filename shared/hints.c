@@ -86,8 +86,8 @@ static const struct hint hints[] = {
      "gid_map の前に setgroups へ deny と書く必要があります\n"
      "自分のものでない gid は、root でなければ対応づけられません"},
     {"write", "uid_map", EPERM, NULL, NULL,
-     "root でなければ、対応づけられるのは自分の uid "
-     "だけです。コンテナの中では、\n"
+     "root でなければ、"
+     "対応づけられるのは自分の uid だけです。コンテナの中では、\n"
      "cat /proc/self/uid_map にある uid だけです。1 度しか書けません"},
     {"write", "_map", EINVAL, NULL, NULL,
      "「内側 外側 個数」の形でないか、2 つの行の範囲が重なっています\n"
@@ -101,12 +101,12 @@ static const struct hint hints[] = {
 
     /* mount(2) */
     {"mount", "proc", EPERM, NULL, NULL,
-     "外側の /proc "
-     "の一部が隠されているか、自分の PID 名前空間がありません\n"
+     "外側の /proc の一部が隠されているか、"
+     "自分の PID 名前空間がありません\n"
      "Docker の中なら --privileged か --security-opt systempaths=unconfined"},
     {"mount", "sys", EPERM, NULL, NULL,
-     "外側の /sys "
-     "の一部が隠されているか、自分のネットワーク名前空間がありません"},
+     "外側の /sys の一部が隠されているか、"
+     "自分のネットワーク名前空間がありません"},
     {"mount", NULL, EPERM, NULL, NULL, "マウント" NO_ADMIN_TEXT},
     {"mount", NULL, EACCES, NULL, NULL,
      "マウント元かマウント先に届きません。途中のディレクトリーの権限を\n"
@@ -122,8 +122,9 @@ static const struct hint hints[] = {
      "マウント元がマウントポイントでないか、親から鍵のかかったマウントです\n"
      "ディレクトリーを指すときは MS_BIND | MS_REC が要ります"},
     {"openat2", NULL, ELOOP, NULL, NULL,
-     "マウント先がシンボリックリンクです。リンク先がホストかもしれないので断り"
-     "ました\n本物のディレクトリーにしてください"},
+     "マウント先がシンボリックリンクです。"
+     "リンク先がホストかもしれないので断りました\n"
+     "本物のディレクトリーにしてください"},
     {"openat2", NULL, ENOENT, NULL, NULL,
      "ルートにマウント先のディレクトリーがありません\n"
      "make rootfs で作り直すか、mkdir で作ってください"},
@@ -172,8 +173,8 @@ static const struct hint hints[] = {
      "ユーザー名前空間の CAP_SYS_CHROOT がありません\n"
      "uid 0 でないまま exec すると、ケーパビリティは消えます"},
     {"pivot_root", NULL, EINVAL, "/proc/mounts", "rootfs / ",
-     "ホストのルートが initramfs "
-     "なので、取り替えられません。次のシェルなら動きます\n"
+     "ホストのルートが initramfs なので、取り替えられません。"
+     "次のシェルなら動きます\n"
      "unshare -m sh -c "
      "'mount --rbind / /mnt; cd /mnt; mount --move . /; exec chroot .'"},
     {"pivot_root", NULL, EINVAL, NULL, NULL,
@@ -222,8 +223,8 @@ static const struct hint hints[] = {
     /* keyctl(2) */
     {"keyctl", NULL, EDQUOT, NULL, NULL,
      "1 人が持てる鍵の数の上限です (ディスクとは無関係)\n"
-     "cat /proc/key-users で数を、sysctl kernel.keys.maxkeys "
-     "で上限を見られます"},
+     "cat /proc/key-users で数を、"
+     "sysctl kernel.keys.maxkeys で上限を見られます"},
     {"keyctl", NULL, EPERM, NULL, NULL,
      "keyctl が seccomp などで止められています (LXC, systemd-nspawn の中)\n"
      "ホストで直接実行してください"},
@@ -238,8 +239,8 @@ static const struct hint hints[] = {
     {"open", "memory.memsw", ENOENT, NULL, NULL, SWAP_TEXT},
     {"open", "memory.swap", ENOENT, NULL, NULL, SWAP_TEXT},
     {"open", "cgroup", ENOENT, NULL, NULL,
-     "コントローラーがここでは有効ではありません。v1 "
-     "が使っている場合もあります\n"
+     "コントローラーがここでは有効ではありません。"
+     "v1 が使っている場合もあります\n"
      "cat /sys/fs/cgroup/cgroup.controllers。あきらめるなら --no-cgroup"},
     {"open", "cgroup", EACCES, NULL, NULL,
      "cgroup に書く権限がありません。sudo を付けて実行してください\n"

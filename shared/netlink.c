@@ -73,8 +73,8 @@ static int talk(int protocol, struct request *req, mnl_cb_t callback,
 /* --- 使われている 10.0.N.0/24 を調べる ------------------------------------ */
 
 /* 短いほうのプレフィックスで比べて等しければ、2 つの範囲は重なっている。ホスト
- * 自身のアドレスは local の表にあり、リンクが止まっていても載っている。ほかの表
- * は、使う人の決めた規則しだいなので見ない。ip-rule(8) */
+ * 自身のアドレスは local の表にあり、リンクが止まっていても載っている。
+ * ほかの表は、使う人の決めた規則しだいなので見ない。ip-rule(8) */
 static int mark_route(const struct nlmsghdr *head, void *data)
 {
     bool *used = data;

@@ -82,17 +82,18 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
- * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントが中に現れる。
+ * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
@@ -139,8 +140,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
- * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
+ * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
+ * 変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -258,8 +260,8 @@ static void cover_paths(void)
         die("chdir /");
 }
 
-/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵
- * は、持っているだけで読める。空のものに替える。session-keyring(7) */
+/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵は、
+ * 持っているだけで読める。空のものに替える。session-keyring(7) */
 static void leave_session_keyring(void)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
@@ -335,8 +337,8 @@ static _Noreturn void child(const struct options *opt,
     mount_file_systems();
     populate_dev();
     switch_root();
-    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
-     * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
+    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。
+     * この上限は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
     enter_mount("/proc"); /* 続く名前は、ここからたどる */
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();

@@ -2,8 +2,8 @@
  * inject.c - 決まった場所でシステムコールを失敗させ、プロセスを終わらせる
  *
  * strace(1) の -e inject= は、システムコールとプロセスの組ごとに回数を数え
- * ("per syscall and per tracee")、どのプロセスかは選べない。when=3 なら、ランチ
- * ャーの 3 回目も子の 3 回目も失敗する。片方だけを試すには、これが要る。
+ * ("per syscall and per tracee")、どのプロセスかは選べない。when=3 なら、
+ * ランチャーの 3 回目も子の 3 回目も失敗する。片方だけを試すには、これが要る。
  *
  *   inject [-o FILE] [-r RULE]... -- PROGRAM [ARG...]
  *       PROGRAM を追跡し、RULE の場所で RULE のことをする。RULE は
@@ -23,8 +23,8 @@
  *   inject probe HOST_LINKS [pause]
  *       コマンドの代わり。隔離の様子を、1 回の write(2) で stdout に書く
  *
- * PROGRAM が終わると FILE に結果を書く (NAME=VALUE を空白でつないだ 1 行)。残っ
- * たプロセスは、ここに引き取って数えてから終わらせる。ptrace(2),
+ * PROGRAM が終わると FILE に結果を書く (NAME=VALUE を空白でつないだ 1 行)。
+ * 残ったプロセスは、ここに引き取って数えてから終わらせる。ptrace(2),
  * PR_SET_CHILD_SUBREAPER(2const)
  */
 #define _GNU_SOURCE
@@ -620,8 +620,8 @@ static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
     va_end(args);
 }
 
-/* /proc/self/status の、権限とシグナルの行を写す。SigPnd と ShdPnd は除く。ラン
- * チャーが調べるために送った SIGSTOP が、届く前に見えることがある */
+/* /proc/self/status の、権限とシグナルの行を写す。SigPnd と ShdPnd は除く。
+ * ランチャーが調べるために送った SIGSTOP が、届く前に見えることがある */
 static void say_status(void)
 {
     static const char *const wanted[] = {

@@ -2,8 +2,9 @@
  * careless.c - 開いたままのものをたくさん残して、コマンドを exec する呼び出し元
  *
  * 使い方: careless DIR コマンド...
- * 3 番から 20 番まで: / 、DIR 、名前空間のファイル、/proc を代わる代わる開いて
- * おく。セッションキーリングには、鍵 escape-suite を入れておく。
+ * 3 番から 20 番まで: / 、DIR 、名前空間のファイル、
+ * /proc を代わる代わる開いておく。セッションキーリングには、鍵 escape-suite を
+ * 入れておく。
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -29,8 +30,8 @@ int main(int argc, char *argv[])
         if (opened != fd)
             close(opened);
     }
-    /* KEYCTL_JOIN_SESSION_KEYRING, KEY_SPEC_SESSION_KEYRING。鍵のないカーネル
-     * なら、鍵なしで続ける */
+    /* KEYCTL_JOIN_SESSION_KEYRING, KEY_SPEC_SESSION_KEYRING。
+     * 鍵のないカーネルなら、鍵なしで続ける */
     if (syscall(SYS_keyctl, 1, NULL, 0, 0, 0) != -1 &&
         syscall(SYS_add_key, "user", "escape-suite", "secret", 6, -3) == -1)
         err(1, "add_key");

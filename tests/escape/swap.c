@@ -2,8 +2,8 @@
  * swap.c - 2 つの名前を、終わらされるまで入れ替え続ける
  *
  * 使い方: swap A B
- * マウント先のディレクトリー (A) を、調べてから使うまでのあいだに、シンボリック
- * リンク (B) に差し替える。rename(2) の RENAME_EXCHANGE
+ * マウント先のディレクトリー (A) を、調べてから使うまでのあいだに、
+ * シンボリックリンク (B) に差し替える。rename(2) の RENAME_EXCHANGE
  */
 #define _GNU_SOURCE
 #include <err.h>

@@ -32,9 +32,9 @@ static double now(void)
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* コマンドの出力に混ざらないように、stderr に書く。メモリーは、一番多かったとき
- * の量 (KiB で届く)。exec する前、ランチャーの写しだったときも数えるので、小さ
- * なコマンドでは、その分が出る。getrusage(2) */
+/* コマンドの出力に混ざらないように、stderr に書く。メモリーは、
+ * 一番多かったときの量 (KiB で届く)。exec する前、ランチャーの写しだったときも
+ * 数えるので、小さなコマンドでは、その分が出る。getrusage(2) */
 static void print_usage(double elapsed, const struct rusage *usage)
 {
     dprintf(STDERR_FILENO, "経過      %8.3f 秒\n", elapsed);
@@ -97,8 +97,8 @@ int main(int argc, char *argv[])
     watch_child(pid);
 
     forward_signals(pid, &pipes);
-    /* 誰かが wait するまで、子はゾンビとして残る。使った量も、そこに残ってい
-     * る。子が wait した孫の分も入る。wait4(2) */
+    /* 誰かが wait するまで、子はゾンビとして残る。使った量も、
+     * そこに残っている。子が wait した孫の分も入る。wait4(2) */
     if (wait4(pid, &status, 0, &usage) == -1)
         die("wait4 %d", pid);
     double elapsed = now() - start;

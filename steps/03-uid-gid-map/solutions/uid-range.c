@@ -99,8 +99,9 @@ static struct range find_range(const char *file, unsigned own)
     fail(message, hint);
 }
 
-/* 一般ユーザーが自分で書けるのは、自分の id だけの 1 行。2 行目は、貸してあるこ
- * とを確かめて書いてくれる、setuid のプログラムに頼む。newuidmap(1) */
+/* 一般ユーザーが自分で書けるのは、自分の id だけの 1 行。2 行目は、
+ * 貸してあることを確かめて書いてくれる、setuid のプログラムに頼む。
+ * newuidmap(1) */
 static void ask_helper(const char *helper, pid_t pid, unsigned id,
                        struct range range)
 {
@@ -120,11 +121,11 @@ static void ask_helper(const char *helper, pid_t pid, unsigned id,
              "なければ、sudo apt-get install uidmap で入れてください");
 }
 
-/* 「中の id、外の id、個数」の行を、1 回の write(2) で書く。中の 0 は動かした人
- * で、1 からは貸してある範囲。setgroups は禁じなくてよい。あれは、一般ユーザー
- * が、自分を外すためのグループを抜けないようにするもの。ここで gid_map を書くの
- * は、もともとグループを変えられる root か、管理者の書いた /etc/subgid を確かめ
- * た newgidmap になる。user_namespaces(7) */
+/* 「中の id、外の id、個数」の行を、1 回の write(2) で書く。中の 0 は動かした
+ * 人で、1 からは貸してある範囲。setgroups は禁じなくてよい。あれは、
+ * 一般ユーザーが、自分を外すためのグループを抜けないようにするもの。
+ * ここで gid_map を書くのは、もともとグループを変えられる root か、
+ * 管理者の書いた /etc/subgid を確かめた newgidmap になる。user_namespaces(7) */
 static void write_id_maps(pid_t pid, struct range uids, struct range gids)
 {
     if (geteuid() != 0) {

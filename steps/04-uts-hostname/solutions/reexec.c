@@ -78,9 +78,9 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
@@ -99,9 +99,9 @@ static int report_pipe(const char *text)
     return fd;
 }
 
-/* 子の後半。exec し直したので、main() から始まった新しいプログラムになってい
- * る。前半の変数は何も残らない。残るのは、引数と、開いたままの fd と、カーネル
- * が覚えているもの (名前空間、uid、PR_SET_PDEATHSIG など) だけ */
+/* 子の後半。exec し直したので、main() から始まった新しいプログラムに
+ * なっている。前半の変数は何も残らない。残るのは、引数と、開いたままの fd と、
+ * カーネルが覚えているもの (名前空間、uid、PR_SET_PDEATHSIG など) だけ */
 static _Noreturn void init(char *argv[])
 {
     struct pipes pipes = {.report = {-1, report_pipe(argv[2])}};
@@ -117,18 +117,20 @@ static _Noreturn void init(char *argv[])
     report_exec_failure(&pipes, command[0]);
 }
 
-/* 隠しコマンド init として、自分自身を実行し直す。/proc/self/exe は、パスが見え
- * なくなっても自分のファイルを指す。proc(5)
+/* 隠しコマンド init として、自分自身を実行し直す。/proc/self/exe は、
+ * パスが見えなくなっても自分のファイルを指す。proc(5)
  *
- * C では、子はそのまま先へ進めばよい。Go のプログラムは、main() の前からいくつ
- * ものスレッドで動いている。clone した子に写るのは 1 つだけで、残りのスレッドの
- * 助けが要る Go のコードは動かせない。exec すれば、初めからやり直せる。
+ * C では、子はそのまま先へ進めばよい。Go のプログラムは、main() の前から
+ * いくつものスレッドで動いている。clone した子に写るのは 1 つだけで、
+ * 残りのスレッドの助けが要る Go のコードは動かせない。exec すれば、
+ * 初めからやり直せる。
  *
  * 代わりに、ホストのファイルへの口が 1 つ増える。CVE-2019-5736 では、コンテナの
- * プロセスが /proc/PID/exe をたどり、ホストの runc を書き換えた。ここでも防いで
- * いない。動いているあいだは書けない (ETXTBSY) が、終わるのを待てばよい。書くの
- * は、ホストから見ればあなたなので、あなたが作ったこのファイルにも書ける。runc
- * は、封をした写しから自分を実行し直して、これを防ぐ。memfd_create(2) */
+ * プロセスが /proc/PID/exe をたどり、ホストの runc を書き換えた。
+ * ここでも防いでいない。動いているあいだは書けない (ETXTBSY) が、
+ * 終わるのを待てばよい。書くのは、ホストから見ればあなたなので、あなたが作った
+ * このファイルにも書ける。runc は、封をした写しから自分を実行し直して、
+ * これを防ぐ。memfd_create(2) */
 static _Noreturn void exec_init(char **command, const struct pipes *pipes)
 {
     char fd[16];

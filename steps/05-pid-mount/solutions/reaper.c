@@ -78,17 +78,18 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
- * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントが中に現れる。
+ * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
@@ -118,9 +119,9 @@ static void pass_signal(int signal, siginfo_t *info, void *context)
 }
 
 /* ランチャーは、PID 1 が受け取るシグナルなら、そのまま渡してくる。受け取らない
- * TSTP などでは、PID 1 ごと止める。その前後に STOP と CONT を送って PID 1 を調
- * べるので、CONT は渡してはならない。Ctrl-Z で止まったコマンドが動き出してしま
- * う。sigaction(2) */
+ * TSTP などでは、PID 1 ごと止める。その前後に STOP と CONT を送って PID 1 を
+ * 調べるので、CONT は渡してはならない。Ctrl-Z で止まったコマンドが
+ * 動き出してしまう。sigaction(2) */
 static void catch_signals(void)
 {
     static const int signals[] = {
@@ -138,10 +139,10 @@ static void catch_signals(void)
         die("sigprocmask");
 }
 
-/* 親が先に終わった孤児は、PID 1 の子になる。誰かが wait するまで、終わってもゾ
- * ンビとして残るので、すべての子を待つ。コマンドが終わったら、その終了ステータ
- * スで終わる。残ったプロセスは、名前空間と一緒にカーネルが片付ける。
- * pid_namespaces(7) */
+/* 親が先に終わった孤児は、PID 1 の子になる。誰かが wait するまで、
+ * 終わってもゾンビとして残るので、すべての子を待つ。コマンドが終わったら、
+ * その終了ステータスで終わる。残ったプロセスは、名前空間と一緒にカーネルが
+ * 片付ける。pid_namespaces(7) */
 static _Noreturn void reap(void)
 {
     int status;

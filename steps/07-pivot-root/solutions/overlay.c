@@ -79,27 +79,29 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
- * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントが中に現れる。
+ * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
         die("mount /");
 }
 
-/* 下の層は rootfs、上の層は tmpfs。読むときは上から順に探し、書くときは、下のも
- * のを上に写してから書く。消したものは、上に印が残る。tmpfs はこの名前空間のも
- * のなので、変更はコンテナと一緒に消え、1 つの rootfs をいくつものコンテナで使
- * える。docker run も同じようにして、イメージに書かずに済ませる。
+/* 下の層は rootfs、上の層は tmpfs。読むときは上から順に探し、書くときは、
+ * 下のものを上に写してから書く。消したものは、上に印が残る。
+ * tmpfs はこの名前空間のものなので、変更はコンテナと一緒に消え、
+ * 1 つの rootfs をいくつものコンテナで使える。docker run も同じようにして、
+ * イメージに書かずに済ませる。
  *
  * ユーザー名前空間の中では Linux 5.11 から。印を付ける場所 (拡張属性) は、
  * CAP_SYS_ADMIN が要る trusted. でなく、user. にする (userxattr)。tmpfs に
@@ -152,8 +154,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
- * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
+ * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
+ * 変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */

@@ -85,17 +85,18 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
- * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントが中に現れる。
+ * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
@@ -142,8 +143,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
- * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
+ * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
+ * 変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -302,8 +304,8 @@ static void open_terminal(int socket)
 
 /* --- 中継 ----------------------------------------------------------------- */
 
-/* 背後にいるあいだは、呼び出し元の端末に触らない。自分のセッションの端末で
- * なければ、前面も背後もない (-1)。tcgetpgrp(3) */
+/* 背後にいるあいだは、呼び出し元の端末に触らない。自分のセッションの
+ * 端末でなければ、前面も背後もない (-1)。tcgetpgrp(3) */
 static bool in_front(void)
 {
     pid_t front = tcgetpgrp(host.in);
@@ -312,8 +314,8 @@ static bool in_front(void)
 }
 
 /* 呼び出し元の端末を、打ったバイトがそのまま読める状態 (raw) にし、読む fd を
- * 返す。Ctrl-C などをシグナルに変えるのは、コンテナの端末の仕事になる。大きさ
- * もコピーすると、カーネルが中の前面に SIGWINCH を送る。cfmakeraw(3) */
+ * 返す。Ctrl-C などをシグナルに変えるのは、コンテナの端末の仕事になる。
+ * 大きさもコピーすると、カーネルが中の前面に SIGWINCH を送る。cfmakeraw(3) */
 static int follow_terminal(int master)
 {
     struct termios raw = host.settings;

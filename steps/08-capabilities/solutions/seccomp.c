@@ -87,17 +87,18 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間
- * の CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わな
- * い。sethostname(2) */
+/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
+ * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
+ * sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。切っておかない
- * と、ホストであとからしたマウントが中に現れる。mount_namespaces(7) */
+/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントが中に現れる。
+ * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
@@ -144,8 +145,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。読
- * み取り専用でもデバイスには書けるが、ホストのファイルのモードは変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
+ * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
+ * 変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -263,8 +265,8 @@ static void cover_paths(void)
         die("chdir /");
 }
 
-/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵
- * は、持っているだけで読める。空のものに替える。session-keyring(7) */
+/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵は、
+ * 持っているだけで読める。空のものに替える。session-keyring(7) */
 static void leave_session_keyring(void)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
@@ -367,9 +369,9 @@ static const unsigned denied[] = {
      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const struct sock_filter filter[] = {
-    /* 番号の意味は CPU によって違う。x86-64 では、i386 や x32 の番号でも呼べ
-     * て、下の比べ方をすり抜ける。だから先に、ほかの番号の呼び出しを終わらせ
-     * る */
+    /* 番号の意味は CPU によって違う。x86-64 では、i386 や x32 の番号でも
+     * 呼べて、下の比べ方をすり抜ける。だから先に、ほかの番号の呼び出しを
+     * 終わらせる */
     LOAD(arch),
     IF_EQUAL(NATIVE, 1),
     GO(1),
@@ -384,8 +386,8 @@ static const struct sock_filter filter[] = {
     IF_ABOVE(SYS_futex_waitv, 1), /* Linux 5.16 */
     FAIL(ENOSYS),
 
-    /* 引数で決めるもの。clone3 のフラグはポインターの先なので、調べられない。な
-     * いことにすれば、C のライブラリーは clone を呼び直す */
+    /* 引数で決めるもの。clone3 のフラグはポインターの先なので、調べられない。
+     * ないことにすれば、C のライブラリーは clone を呼び直す */
     IF_EQUAL(SYS_clone3, 1),
     FAIL(ENOSYS),
     IF_EQUAL(SYS_clone, 4),
@@ -467,8 +469,8 @@ static _Noreturn void child(const struct options *opt,
     mount_file_systems();
     populate_dev();
     switch_root();
-    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。この上限
-     * は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
+    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。
+     * この上限は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
     enter_mount("/proc"); /* 続く名前は、ここからたどる */
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
