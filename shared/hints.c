@@ -95,7 +95,7 @@ static const struct hint hints[] = {
 
     /* 子の中の特権 */
     {"sethostname", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
-    {"sethostname", NULL, EPERM, NULL, NULL, "UTS" NO_ADMIN_TEXT},
+    {"sethostname", NULL, EPERM, NULL, NULL, "UTS " NO_ADMIN_TEXT},
     {"mount", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"mount", NULL, EACCES, APPARMOR, "1", APPARMOR_TEXT},
 
