@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cgroup.h"
 
+#include "ct-private.h"
 #include "ct.h"
 
 #include <dirent.h>
@@ -262,7 +263,7 @@ static bool kill_processes(const char *group)
     try_write(path_of("%s/cgroup.kill", group), "1");
     while (procs != NULL && fscanf(procs, "%d", &pid) == 1)
         if (pid > 0) /* 0 は、自分のプロセスグループのこと。kill(2) */
-            found = kill(pid, SIGKILL) == 0;
+            found |= kill(pid, SIGKILL) == 0;
     if (procs != NULL)
         fclose(procs);
     return found;
@@ -374,8 +375,7 @@ void cgroup_claim(void)
  * 終了ステータスは変えない。残ったものは、次のランチャーが片付ける */
 static void tell_left(const char *what, const char *path)
 {
-    dprintf(STDERR_FILENO, "%s: %s %s: %s\n", program_invocation_short_name,
-            what, path, strerror(errno));
+    print_error("%s %s: %s", what, path, strerror(errno));
 }
 
 /* 最後のプロセスが終わった直後は、まだ EBUSY のことがある。cgroups(7) */

@@ -38,6 +38,14 @@ static bool child_failed_first(void)
            WEXITSTATUS(status) == EXIT_SETUP;
 }
 
+void report_error(const char *message, int error)
+{
+    const char *object = strchr(message, ' ');
+
+    print_error("%s: %s", message, strerror(error));
+    print_hint(message, object == NULL ? "" : object + 1, error);
+}
+
 void die(const char *format, ...)
 {
     int error = errno;
@@ -50,9 +58,7 @@ void die(const char *format, ...)
 
     if (!is_child && child_failed_first())
         exit(EXIT_SETUP);
-    const char *object = strchr(message, ' ');
-    print_error("%s: %s", message, strerror(error));
-    print_hint(message, object == NULL ? "" : object + 1, error);
+    report_error(message, error);
 
     /* 子は親の atexit(3) の後始末をしてはならない。_exit(2) */
     if (is_child)

@@ -22,6 +22,9 @@ void print_hint(const char *message, const char *subject, int error);
 
 /* --- ct-fail.c: 失敗を伝えて終わる --------------------------------------- */
 
+/* die() と同じものを stderr に出すが、終わらない */
+void report_error(const char *message, int error);
+
 /* 子: このあとの die() は、親の atexit(3) の後始末をしない */
 void fail_as_child(void);
 

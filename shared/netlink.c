@@ -230,7 +230,6 @@ void link_up(const char *name, uint32_t address, unsigned prefix)
 void link_wait_gone(void)
 {
     struct timespec interval = {.tv_nsec = 500 * 1000};
-    char message[64];
     unsigned now;
 
     for (int i = 0; i < 4000; i++) {
@@ -239,7 +238,5 @@ void link_wait_gone(void)
             return;
         nanosleep(&interval, NULL);
     }
-    snprintf(message, sizeof(message), "link %s", made.name);
-    print_error("%s: %s", message, strerror(EBUSY));
-    print_hint(message, made.name, EBUSY);
+    report_error(path_of("link %s", made.name), EBUSY);
 }

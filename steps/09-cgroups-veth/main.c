@@ -144,7 +144,7 @@ static const struct {
 static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
 /* リアルタイムのプロセスには、CPU の制限が効かない。呼び出し元がそうでも、
- * ふつうに戻し、中でもう一度なれないようにする。sched(7) */
+ * ふつうに戻し、コンテナの中でもなれないようにする。sched(7) */
 static void leave_real_time(void)
 {
     if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) == -1)
@@ -194,8 +194,8 @@ static void disable_ipv6(const char *name)
         write_file(file, "1");
 }
 
-/* 使われていない 10.0.N.0/24 を探し、ホストと中を 1 本のケーブルでつなぐ。
- * 同じ名前のリンクは作れないので、作れたことが、N を取れた証拠になる。
+/* 使われていない 10.0.N.0/24 を探し、ホストとコンテナを 1 本のケーブルで
+ * つなぐ。同じ名前のリンクは作れないので、作れたことが、N を取れた証拠になる。
  * ホストに端を置くには、ホストの root の特権が要る。だから親が作る。veth(4) */
 static uint8_t create_veth(pid_t pid)
 {
@@ -219,7 +219,7 @@ static uint8_t create_veth(pid_t pid)
     die("netlink route 10.0.0.0/16");
 }
 
-/* 中の端は、子が用意する。自分のネットワーク名前空間を変えるには、
+/* コンテナ側の端は、子が用意する。自分のネットワーク名前空間を変えるには、
  * 自分のユーザー名前空間の CAP_NET_ADMIN があればよい。netdevice(7) */
 static void configure_network(uint8_t n)
 {

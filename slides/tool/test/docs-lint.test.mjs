@@ -38,7 +38,7 @@ const guide = (name, { title, sections = SECTIONS, ablations = 3 } = {}) => {
 before(() => {
   repo = mkdtempSync(join(tmpdir(), 'docs-lint-'));
   const filter = (path) => !path.endsWith('node_modules');
-  for (const path of ['GNUmakefile', 'steps', 'slides/tool', 'tests']) {
+  for (const path of ['GNUmakefile', 'shared/scripts', 'steps', 'slides/tool', 'tests']) {
     cpSync(join(TOP, path), join(repo, path), { recursive: true, filter });
   }
   symlinkSync(join(TOP, NODE), join(repo, NODE));
