@@ -138,6 +138,14 @@ END
     [[ $output == *'document: 4712'*'terminal: 1'* ]]
 }
 
+@test "a number that is used again may be the same, but for nothing else" {
+    local tokens=$'<!-- vary: 4710 -->\n<!-- reuse: 4711 4712 -->\n'
+    run -0 docs <<<"$tokens"$'```console\n$ seq 1 2; echo 2\n4710\n4711\n4712\n```'
+    run -1 docs <<<"$tokens"$'```console\n$ seq 1 2; echo 1\n4710\n4711\n4712\n```'
+    run -1 docs <<<"$tokens"$'```console\n$ echo 1; seq 1 2\n4710\n4711\n4712\n```'
+    run -1 docs <<<"$tokens"$'```console\n$ seq 1 3; echo 1\n4710\n4711\n4712\n4711\n```'
+}
+
 @test "a value outside its tolerance fails, one inside passes" {
     run -0 docs <<<$'<!-- near: 1.00 20% -->\n```console\n$ echo took 1.15 s\ntook 1.00 s\n```'
     run -1 docs <<<$'<!-- near: 1.00 20% -->\n```console\n$ echo took 1.25 s\ntook 1.00 s\n```'

@@ -7,6 +7,7 @@
 import re
 
 ANYTHING = '…'
+SAME = ('vary', 'reuse')          # 同じ語は同じ値になるもの
 SHAPES = (r'\d+', r'\d+\.\d+', r'0x[0-9a-f]+')
 
 
@@ -47,7 +48,7 @@ class Matcher:
         """語の値の正規表現。"""
         if token in self.bound:
             return re.escape(self.bound[token])
-        if self.tokens[token] == 'vary' and token in groups:
+        if self.tokens[token] in SAME and token in groups:
             return f'(?P=g{groups.index(token)})'
         groups.append(token)
         return f'(?P<g{len(groups) - 1}>{shape_of(token)})'
@@ -61,12 +62,21 @@ class Matcher:
         bound = dict(self.bound)
         for token, value in zip(groups, found.groups()):
             kind = self.tokens[token]
-            if kind == 'vary':
+            if kind in SAME:
                 bound[token] = value
             elif kind != 'any' and abs(float(value) - float(token)) > kind * float(token):
                 return None
-        different = {(shape_of(token), value) for token, value in bound.items()}
-        return bound if len(different) == len(bound) else None
+        return bound if self.all_differ(bound) else None
+
+    def all_differ(self, bound):
+        """違う語は、違う値か。reuse の語どうしだけは、同じ値でもよい。"""
+        reused = [token for token in bound if self.tokens[token] == 'reuse']
+        for kept in reused or [None]:
+            values = [(shape_of(token), value) for token, value in bound.items()
+                      if token == kept or token not in reused]
+            if len(set(values)) < len(values):
+                return False
+        return True
 
     def match(self, expected, actual):
         """すべての行が合うか。合えば、決まった値を覚える。"""

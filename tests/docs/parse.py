@@ -46,7 +46,7 @@ class Document:
         with open(path, encoding='utf-8') as source:
             text = source.read()
         self.path = path
-        self.tokens = {}              # 語 -> 'vary' か 'any' か、near の割合
+        self.tokens = {}              # 語 -> 'vary', 'reuse', 'any' か、near の割合
         self.events = []              # Block, Edit
         self.ablations = []
         self.lines = text.split('\n')
@@ -66,7 +66,7 @@ class Document:
     def comment(self, text):
         kind, _, rest = text.partition(':')
         words = rest.split()
-        if kind in ('vary', 'any'):
+        if kind in ('vary', 'reuse', 'any'):
             self.tokens.update((word, kind) for word in words)
         elif kind == 'near':
             if len(words) % 2:
