@@ -64,6 +64,15 @@ on_busy_machine() {
     [[ $output == *'is not a mountpoint' ]]
 }
 
+@test "/tmp can run programs, also where it is mounted noexec, twice" {
+    local try='cp /bin/true /tmp/true && /tmp/true && echo ran'
+    run -0 unshare --mount sh -c 'mount -t tmpfs -o noexec tmpfs /tmp
+        mount -t tmpfs -o noexec tmpfs /tmp
+        ! (cp /bin/true /tmp/true && /tmp/true) 2>/dev/null && exec "$@"' sh \
+        "$HOST" sh -c "$try"
+    [ "$output" = ran ]
+}
+
 @test "its status is the command's; an unknown option is refused" {
     run -7 "$HOST" -- sh -c 'exit 7'
     run -143 "$HOST" sh -c 'kill -TERM $$'

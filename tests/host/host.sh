@@ -101,7 +101,8 @@ copy_workshop() {
 # noexec は、この名前空間のマウントでだけ外す
 allow_exec() {
     local point
-    ! point=$(findmnt -nro TARGET -O noexec -T /tmp) ||
+    # 重ねてあれば、上のものが最後に出る
+    ! point=$(findmnt -nro TARGET -O noexec -T /tmp | tail -n 1) ||
         mount -o remount,bind,exec "$(printf %b "$point")"
 }
 
