@@ -48,7 +48,7 @@ void cgroup_remove(const struct cgroup *group);
 void cgroup_set(const struct cgroup *group, const char *file,
                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* 空の file に、上の cgroup の値を写す。v1 の cpuset に要る。cpuset(7) */
+/* 空の file に、親の cgroup の値をコピーする。v1 の cpuset に要る。cpuset(7) */
 void cgroup_inherit(const struct cgroup *group, const char *file);
 
 #endif

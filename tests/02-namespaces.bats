@@ -20,7 +20,7 @@ different_links() {
         cut -d' ' -f1 | xargs
 }
 
-# 一般ユーザーだけでは名前空間を作れないホスト (Ubuntu 24.04 の既定など) がある
+# 一般ユーザーだけでは名前空間を作れないホスト (Ubuntu 24.04 のデフォルトなど) がある
 requires_rootless() {
     as_user unshare --user --net --ipc true 2>/dev/null ||
         skip "needs user namespaces without root"

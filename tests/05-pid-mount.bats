@@ -35,7 +35,7 @@ requires_rootless() {
         skip "needs user namespaces without root"
 }
 
-# ホストの / が shared (systemd の既定) でも確かめる
+# ホストの / が shared (systemd のデフォルト) でも確かめる
 share_root() {
     mount --make-rshared /
     # マウントの元は / とは限らない (btrfs のサブボリューム、bind マウント)

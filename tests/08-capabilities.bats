@@ -10,7 +10,7 @@ teardown() {
     umount "$BATS_TEST_TMPDIR/fs" 2>/dev/null || true
 }
 
-# 書き換えてよい rootfs の写しを、setuid やファイルのケーパビリティーが効く場所に
+# 書き換えてよい rootfs のコピーを、setuid やファイルのケーパビリティが効く場所に
 # 作る (Debian 13 の /tmp は nosuid)。busybox は名前で働きが変わるので、名前のほう
 # は同じにする
 copy_rootfs() {
@@ -21,7 +21,7 @@ copy_rootfs() {
     cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/fs/copy/busybox"
 }
 
-# /proc/PID/status の 5 つのマスク。引数は、残っているケーパビリティー
+# /proc/PID/status の 5 つのマスク。引数は、残っているケーパビリティ
 masks() {
     printf 'CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x' \
         0 "$1" "$1" "$1" 0
@@ -234,7 +234,7 @@ READONLY+=' /proc/dynamic_debug'
     retry 5 grep -qE ':0050 0*:0000 0A ' "/proc/$CONTAINER/net/tcp" "/proc/$CONTAINER/net/tcp6"
 }
 
-# exec の許可は、exec する前のケーパビリティーで調べられる。バウンディングセットを減らす
+# exec の許可は、exec する前のケーパビリティで調べられる。バウンディングセットを減らす
 # だけでは、まだ CAP_DAC_OVERRIDE がある
 # bats test_tags=to09
 @test "the capabilities are gone before exec: a program that only others may execute is refused" {

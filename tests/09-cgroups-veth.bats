@@ -614,7 +614,7 @@ next_is_first() {
     ((LAUNCHER > next && CONTAINER < next + 100))
     limits_are 20000 100000 52428800 0 64
     run ! grep -qxF "$(group_of memory)" <<<"$foreign"
-    # shellcheck disable=SC2046 # 1 行に 1 つのディレクトリー
+    # shellcheck disable=SC2046 # 1 行に 1 つのディレクトリ
     run cat $(sed 's/.*[0-9]$/&\/cgroup.procs/;t;d' <<<"$foreign")
     [ "$status" = 0 ] && [ "$output" = "" ]
     end_container

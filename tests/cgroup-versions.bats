@@ -295,7 +295,7 @@ in_groups() (
     run -0 --separate-stderr "$BIN" run --no-veth true
     [ "$output$stderr" = "" ]
     [ -d "$group/somebody" ]
-    # v2 では、memory も同じディレクトリー
+    # v2 では、memory も同じディレクトリ
     [ "$memory" = "$group" ] || [ ! -e "$memory" ]
     rmdir "$group/somebody"
     run -0 "$BIN" run --no-veth true
@@ -395,7 +395,7 @@ $(top_of pids)/container-steps/1-2" ]
 # --- 中から制限を外そうとする ---------------------------------------------------
 
 # 引数 (sudoer か root) として lift を始め、終わりまで待つ。書けるはずのない cgroup の
-# ディレクトリーを、呼び出し元が 3 番から 20 番に開いたまま残す
+# ディレクトリを、呼び出し元が 3 番から 20 番に開いたまま残す
 start_lift() {
     local who=$1
     shift

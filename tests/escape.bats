@@ -130,7 +130,7 @@ ALL='07 08 09'
     done
 }
 
-# CVE-2024-21626: 作業ディレクトリーやコマンドを、閉じる前の fd ごしに指す
+# CVE-2024-21626: 作業ディレクトリやコマンドを、閉じる前の fd ごしに指す
 # 守る行: prepare_exec(pipes) が execvp() より先にあること
 @test "a command named through a descriptor of the caller's is not found" {
     cp "$(command -v busybox)" "$DIR/outside"
@@ -277,7 +277,7 @@ ALL='07 08 09'
     result "$ALL" "$BOTH" EPERM make_char_device make_block_device make_device_in_dev
 }
 
-# /dev/null などは、ホストのデバイスそのもの。持ち主が同じなら chmod できてしまう
+# /dev/null などは、ホストのデバイスそのもの。所有者が同じなら chmod できてしまう
 # 守る行: write_id_maps() の invoking_uid()
 @test "the attendee's root cannot change the mode or times of the host's devices and /proc" {
     result "$ALL" sudoer refused chmod_null chmod_tty touch_null chmod_proc chmod_sys
@@ -289,7 +289,7 @@ ALL='07 08 09'
 }
 
 # わざと開けてある: /proc のファイルのモードは、PID 名前空間が違っても 1 つしかなく、
-# 0 に対応づいた root はその持ち主。sudo から動かせば閉じる
+# 0 に対応づいた root はその所有者。sudo から動かせば閉じる
 @test "with plain root, chmod of a file in /proc is OPEN, and reaches the host's" {
     result "$ALL" root open chmod_proc
 }
@@ -528,7 +528,7 @@ start_evil() {
     run -0 launch 09 root true
 }
 
-# わざと開けてある: 持ち主なら、書けないファイルのモードは変えられる。ランチャーの
+# わざと開けてある: 所有者なら、書けないファイルのモードは変えられる。ランチャーの
 # ファイルが自分のものだから。root の持つ場所に置けば閉じる
 # bats test_tags=san:no
 @test "a launcher that root owns can neither be written nor be chmod-ed by the attendee's root" {
@@ -582,7 +582,7 @@ elf: 1' ]
     [ "$state" = "$(cat /proc/self/mountinfo)" ]
 }
 
-# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の持ち主が、ディレ
+# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の所有者が、ディレ
 # クトリーとリンクを入れ替え続ける。race COUNT STEP WHO NAME SCRIPT
 race() {
     local count=$1 step=$2 who=$3 name=$4 i

@@ -475,7 +475,7 @@ in_cgroup() (
     # shellcheck disable=SC2016
     run unshare --mount sh -c 'for dir in $(findmnt -rno TARGET -t cgroup,cgroup2); do
         mount -o remount,bind,ro "$dir"; done; exec "$0" run true' "$(step 09)"
-    # 同じ v2 の木にほかのランチャーがいれば、ディレクトリーはもうある
+    # 同じ v2 の木にほかのランチャーがいれば、ディレクトリはもうある
     [[ $output == *": open "* ]] ||
         expect 'mkdir|cgroup|EROFS|-' 125 'mkdir /sys/fs/cgroup/*: Read-only file system'
     cover_cgroups

@@ -238,7 +238,7 @@ rootless_is_allowed() {
     done
 }
 
-# Ubuntu 24.04 は名前空間を作らせるが、中のケーパビリティーをすべて拒む。対応づけは外の
+# Ubuntu 24.04 は名前空間を作らせるが、中のケーパビリティをすべて拒む。マッピングは外の
 # 親が書くので、03 までは動く。スイッチのファイルは、本物と同じ場所に作る
 @test "when AppArmor takes the capabilities, 02 and 03 still run, and the hint names its switch in 04 to 08" {
     requires strace

@@ -292,7 +292,7 @@ start_nested() {
     strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:signal=STOP \
         env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
     local tracer=$! child
-    # 対応づけが済み、名前を付ける所で止められる子
+    # マッピングが済み、名前を付ける所で止められる子
     retry 20 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
         [ -n "$(xargs <"/proc/$child/uid_map")" ]'
     kill -TERM "$(pgrep -x step05 --oldest)"

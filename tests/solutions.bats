@@ -26,7 +26,7 @@ teardown() {
     ip link delete uplink 2>/dev/null || true
 }
 
-# 答えを、rootfs/fs の横に写す。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
+# 答えを、rootfs/fs の横にコピーする。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
 answer() {
     local program=$TOP/build${ASAN_OPTIONS:+/sanitize}/solutions/$1
     [ -z "${negative:-}" ] || program=$TOP/step${1%%-*}
@@ -194,7 +194,7 @@ find_command() {
     answer 05-reaper
     run -7 "$BIN" run sh -c 'echo $$; cat /proc/1/comm; exit 7'
     [ "${lines[*]}" = "2 init" ]
-    # PID 1 でないコマンドには、シグナルの既定の動作が効く
+    # PID 1 でないコマンドには、シグナルのデフォルトの動作が効く
     run -143 "$BIN" run sh -c 'kill -TERM $$; sleep 5'
     run -137 "$BIN" run sh -c 'kill -KILL $$; sleep 5'
     requires gcc
@@ -237,7 +237,7 @@ no_zombies() {
         kill "-$name" "$LAUNCHER"
         ends_with 5 "$LAUNCHER"
     done
-    # ハンドラーがなければ、既定の動作で終わる
+    # ハンドラーがなければ、デフォルトの動作で終わる
     start_reaper sleep 100
     kill -TERM "$LAUNCHER"
     ends_with 143 "$LAUNCHER"
@@ -775,7 +775,7 @@ int main(int argc, char **argv)
 }
 END
     ulimit -c 0
-    # PID 1 にはシグナルの既定の動作がないが、これは別。seccomp(2)
+    # PID 1 にはシグナルのデフォルトの動作がないが、これは別。seccomp(2)
     run -159 "$BIN" run foreign x32
     run -159 "$BIN" run sh -c 'foreign x32; exit $?'
     # i386 を動かせないカーネルもある

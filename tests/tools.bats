@@ -680,7 +680,7 @@ END
     [[ ${lines[-1]} =~ ^total\ +[0-9]+ ]]
 }
 
-# bats を直に動かすと、attendee を作る準備が、動かした人のマシンの /etc を覆ってしまう
+# bats を直に動かすと、attendee を作る準備が、実行したユーザーのマシンの /etc を覆ってしまう
 @test "a suite refuses to prepare its user outside namespaces of its own" {
     requires root
     before=$(cat /proc/self/mountinfo)

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ルートだけを空のディレクトリーへ移す。カレントは古いルートのまま。 */
+/* ルートだけを空のディレクトリへ移す。カレントは古いルートのまま。 */
 static void leave_cwd_outside(void)
 {
     char dir[] = "/tmp/unchroot.XXXXXX";
@@ -22,7 +22,7 @@ static void leave_cwd_outside(void)
         err(1, "chdir /");
     if (mkdtemp(dir) == NULL)
         err(1, "mkdtemp %s", dir);
-    /* chroot はカレントディレクトリーを変えない。これが穴になる。 chroot(2) */
+    /* chroot はカレントディレクトリを変えない。これが穴になる。 chroot(2) */
     if (chroot(dir) == -1) {
         int saved_errno = errno;
 

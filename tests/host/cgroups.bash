@@ -16,7 +16,7 @@ is_v2() {
     ! findmnt -f -t cgroup -O "$1" >/dev/null
 }
 
-# コンテナがいる cgroup のディレクトリー: group_of cpu
+# コンテナがいる cgroup のディレクトリ: group_of cpu
 group_of() {
     local line
     line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
@@ -77,7 +77,7 @@ remove_private_cgroups() {
 }
 
 # コントローラーを 1 つ隠して、コマンドを動かす。private_cgroups のあとで使う。v1 は
-# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のない写しを重ねる:
+# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のないコピーを重ねる:
 # without cpu COMMAND...
 without() {
     local name=$1 script

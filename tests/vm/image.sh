@@ -19,7 +19,7 @@ fail() {
     exit 1
 }
 
-# setup.sh が入れるものを、そのまま入れる。ここに一覧を書き写すと、ずれる
+# setup.sh が入れるものを、そのまま入れる。ここに一覧を書きコピーすると、ずれる
 packages=$(sh "$top/shared/scripts/setup.sh" list run-docs)
 # shellcheck disable=SC2016,SC2054 # $1 (中のルート) を展開するのは、hook の sh
 options=(

@@ -25,7 +25,7 @@ after(() => rmSync(work, { recursive: true, force: true }));
 const NOTE = '<!-- 1 分。話すこと: ここで話す。 -->';
 const TITLE = `# 05 PID とマウントの名前空間を分ける\n\n1 文。\n\n${NOTE}\n`;
 
-// 小さなデッキを 1 つ持つディレクトリー
+// 小さなデッキを 1 つ持つディレクトリ
 let serial = 0;
 function deckDir(text) {
     const source = join(work, `deck${serial++}`);
@@ -156,10 +156,10 @@ describe('pages', () => {
     });
 
     test('a wide character counts as two columns', () =>
-        assert.deepEqual(['abc', '門 (gate)…', 'ﾊﾝ'].map(width), [3, 11, 2]));
+        assert.deepEqual(['abc', 'ゲート (gate)…', 'ﾊﾝ'].map(width), [3, 11, 2]));
 
     test('what cannot be cut is refused', () => {
-        const rows = ['/*', ...Array(30).fill(' * 注釈'), ' */'].map((text) => ({ sign: '+', text }));
+        const rows = ['/*', ...Array(30).fill(' * コメント'), ' */'].map((text) => ({ sign: '+', text }));
         assert.equal(paginate(rows, () => 400), null);
     });
 });

@@ -14,7 +14,7 @@
 #                  ホストの eth0 など
 #
 # 名前解決: ここまでで、外のアドレスへは届く。名前で届くには、コンテナの
-# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのまま写せるとは限らな
+# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのままコピーできるとは限らな
 # い。127.0.0.53 (systemd-resolved) はホストの lo のアドレスで、コンテナの lo には
 # 誰もいない。/run/systemd/resolve/resolv.conf にある、本当のサーバーを書く。docker
 # は、これを起動のたびにしている。
@@ -75,7 +75,7 @@ add_bridge() {
 }
 
 # veth の片方の端をブリッジに挿し、もう片方をコンテナの eth0 にする。ほかのネットワー
-# クへのパケットは、ブリッジのアドレスに渡す (既定の経路)。veth(4)
+# クへのパケットは、ブリッジのアドレスに渡す (デフォルトの経路)。veth(4)
 connect() {
     local pid=$1 port=$BRIDGE$2 address=$SUBNET.$(($2 + 1))/24
     ip link add "$port" type veth peer name eth0 netns "$pid"
