@@ -18,7 +18,7 @@ demo_dir=${DEMO_DIR:-$top/build/demo}
 kind=${1:-busybox}
 dest=${2:-$top/rootfs/fs}
 origin=    # DEST.kind に書く、元になったもの
-work=      # 作業ディレクトリ DEST.tmp.XXXXXX
+work=      # 作りかけを置く DEST.tmp.XXXXXX
 tree=      # 作りかけの木 $work/fs
 worker=    # 木を作るプロセス (グループのリーダー)
 container= # podman か docker
@@ -51,7 +51,7 @@ remove_tree() {
     refuse_mounts "$1"
     find "$1" -type d ! -perm -u=rwx -exec chmod u+rwx {} \; 2>/dev/null || true
     rm -rf --one-file-system -- "$1" 2>/dev/null || warn "cannot remove $1" \
-        "ほかの人のファイルがあります: sudo rm -rf '$1'"
+        "その他のユーザーのファイルがあります: sudo rm -rf '$1'"
 }
 
 # 途中で終わったビルドの後始末。SIGKILL されたものは、次のビルドがここへ渡す。
@@ -71,7 +71,7 @@ remove_leftovers() {
     local dir
     for dir in "$dest".tmp.??????; do
         [[ -d $dir && ! -L $dir ]] || continue
-        # ほかの人が置いたものを、root の権利で触らない。
+        # その他のユーザーが置いたものを、root の権限で触らない。
         case $(stat -c %u "$dir") in
         "$EUID" | "${SUDO_UID:-$EUID}") discard "$dir" ;;
         *) warn "$dir was left by another user" "sudo rm -rf '$dir'" ;;
@@ -243,7 +243,7 @@ make_debian() {
     fi
     # 殺されたときの残りも、次のビルドが消せる
     ((EUID != 0)) || export TMPDIR=$work
-    # 中の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
+    # 内側の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
     mmdebstrap --variant=essential --include="$packages" --format=tar \
         "$origin" - ${MIRROR:+"$MIRROR"} >"$work/root.tar" \
         3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||

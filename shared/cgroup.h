@@ -38,7 +38,7 @@ void cgroup_find(struct cgroup *group, const char *controller);
 void cgroup_claim(void);
 
 /* group を消す。最後のランチャーなら、parent も消し、上で有効にした
- * コントローラーを元に戻す。中のプロセスが終わってから呼ぶ。もう消えていても
+ * コントローラーを元に戻す。プロセスがいなくなってから呼ぶ。もう消えていても
  * 失敗ではない */
 void cgroup_remove(const struct cgroup *group);
 

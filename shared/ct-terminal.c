@@ -114,7 +114,7 @@ static void take_stdio_back(void)
             (void)!fchown(fd, getuid(), -1);
 }
 
-/* 端末と、名前のないパイプだけ。ファイルやほかのデバイスは、ほかの人も使う */
+/* 端末と、名前のないパイプだけ。ファイルやほかのデバイスは、誰かも使う */
 static bool is_lendable(int fd)
 {
     struct statfs fs;

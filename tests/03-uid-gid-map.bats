@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 load helpers
 
@@ -34,7 +34,7 @@ requires_rootless() {
         skip "needs user namespaces without root"
 }
 
-# 中の /tmp が、外のどこか
+# コンテナ内の /tmp が、ホストのどこか
 tmp_outside() {
     if ((10#$STEP < 6)); then
         echo /tmp
@@ -165,7 +165,7 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
         [ "$(xargs <<<"${lines[1]}")" = "Groups: 0 65534" ]
 }
 
-# --- 中の root の力 --------------------------------------------------------------
+# --- コンテナ内の root の特権 ---------------------------------------------------
 
 # bats test_tags=to07
 @test "root inside has every capability in its own namespace" {

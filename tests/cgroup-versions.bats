@@ -3,7 +3,7 @@
 #
 # 各階層の一番上には空の cgroup を重ねるので、ほかのスイートとは混ざらない。
 #
-# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
+# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、内側の sh
 # shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
 load helpers
 load host/cgroups
@@ -124,7 +124,7 @@ expected_limits() {
     end_container
     no_private_dirs
     ! is_v2 memory || [ "$(cat "$(top_of memory)/cgroup.subtree_control")" = memory ]
-    # そのあいだに、ほかの人が隣の cgroup の制限に使い始めたものは、有効なまま
+    # そのあいだに、誰かが隣の cgroup の制限に使い始めたものは、有効なまま
     if is_v2 pids; then
         start_container --no-veth sleep 100
         mkdir "$(top_of pids)/neighbour"

@@ -1,5 +1,5 @@
 # コンテナの外へ出ようとする、あらゆる試み。出られないルートを持つ 07 からあとの 3
-# つのプログラムを、sudo 経由 (中の root はホストの attendee) と、本物の root (0 が 0
+# つのプログラムを、sudo 経由 (コンテナ内の root はホストの attendee) と、本物の root (0 が 0
 # に対応づく) の両方で調べる。
 #
 # わざと開いているものは「開いている」ことを確かめ、どこで閉じるかを書く。
@@ -7,7 +7,7 @@
 # 「守る行」は、消すとそのテストが失敗する行。main.c のものは、どのステップかも書く。
 # 2 つ並べて「と」とあるのは二重の守りで、両方を消して初めて失敗する。
 #
-# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
+# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、内側の sh
 load helpers
 
 setup_file() {
@@ -31,7 +31,7 @@ setup_file() {
     attempt_everything
 }
 
-# ホストにいる、中の root と同じ id のプロセス。中からは、見えてはいけない
+# コンテナ内の root と同じ id の、ホストのプロセス。コンテナから見えてはいけない
 start_victims() {
     sleep 1000 3>&- 4>&- &
     export ROOT_VICTIM=$!
@@ -130,7 +130,7 @@ ALL='07 08 09'
     done
 }
 
-# CVE-2024-21626: 作業ディレクトリやコマンドを、閉じる前の fd ごしに指す
+# CVE-2024-21626: カレントディレクトリやコマンドを、閉じる前の fd ごしに指す
 # 守る行: prepare_exec(pipes) が execvp() より先にあること
 @test "a command named through a descriptor of the caller's is not found" {
     cp "$(command -v busybox)" "$DIR/outside"
@@ -159,7 +159,7 @@ ALL='07 08 09'
     done
 }
 
-# ホストのファイルは、中のもの。それでも、プロセスと cgroup は見えない
+# ホストのファイルが、コンテナのもの。それでも、プロセスと cgroup は見えない
 # 守る行: bind_rootfs() の fchdir(tree)
 @test "with --rootfs / and --rootfs . the processes and cgroups are the container's only" {
     for step in $ALL; do

@@ -77,7 +77,7 @@ inject_at() {
 with_sysctl() {
     local name=$1 value=$2
     shift 2
-    # shellcheck disable=SC2016 # $0 などは、中の sh が展開する
+    # shellcheck disable=SC2016 # $0 などは、内側の sh が展開する
     unshare --mount sh -c 'mount -t tmpfs tmpfs /proc/sys/kernel &&
         echo "$1" >"/proc/sys/kernel/$0" && shift && exec "$@"' "$name" "$value" "$@"
 }

@@ -140,7 +140,7 @@ row_of() {
     run -2 tests/measure/matrix.sh --bogus
     [[ ${lines[0]} == 'matrix: unknown argument: --bogus' ]]
     [[ ${lines[1]} == '  ヒント: '* ]]
-    # 人のホームの中は、ほかの人には見えない。コピーを試す
+    # ホームは、その他のユーザーには見えない。コピーを試す
     mkdir -p "$USER_HOME/tests/measure" "$USER_HOME/shared/scripts"
     cp "$TOP/tests/measure/matrix.sh" "$USER_HOME/tests/measure"
     cp "$TOP/shared/scripts/environment.bash" "$USER_HOME/shared/scripts"

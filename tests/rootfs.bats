@@ -333,7 +333,7 @@ build_with_resolv_conf() {
     mkdir etc
     cp "$1" etc/resolv.conf
     cp -a /etc/alternatives etc # awk などは、ここを通る
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     unshare --mount sh -ec '
         mount --bind etc /etc
         mount -t tmpfs tmpfs /run
@@ -420,7 +420,7 @@ build_with_resolv_conf() {
     mkdir 'my source'
     touch 'my source/precious'
     mkdir 'fs/mnt/with space'
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     run -1 unshare --mount sh -c '
         mount --bind "my source" "fs/mnt/with space"
         exec "$0" busybox fs' "$build"
@@ -603,7 +603,7 @@ build_with_resolv_conf() {
 @test "unchroot: after pivot_root it runs the command, which is still inside" {
     requires root
     echo outside >marker
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     run -0 unshare --mount sh -ec '
         mount --bind "$1" "$1"
         cd "$1"

@@ -2,7 +2,7 @@
 #
 # test.sh --negative では、答えの代わりに、もとのステップのプログラムを使う。どのテスト
 # も、それでは失敗しなければならない。
-# $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
+# $ を展開するのは内側のシェル。stderr は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2153,SC2154
 load helpers
 load host/cgroups
@@ -375,7 +375,7 @@ END
 # --- 07-terminal ---------------------------------------------------------------
 
 # 本物の端末 (pty) の中で、bash のスクリプトを動かす。画面は SCREEN に、打つものは fd 8
-# に書く。$RUN が答えのプログラム。PID 名前空間の終わりで、中のものも消える
+# に書く。$RUN が答えのプログラム。PID 名前空間が終わると、そのプロセスも消える
 open_terminal() {
     requires script
     SCREEN=$BATS_TEST_TMPDIR/screen
@@ -493,7 +493,7 @@ status 7" ]
     cmp "$BATS_TEST_TMPDIR/paste" "$fs/tmp/pasted"
 }
 
-# 守る行: waitpid(relay_pid, NULL, 0) と、コンテナが終わっても出力を運ぶこと
+# 守る行: waitpid(relay_pid, NULL, 0) と、コンテナが終わっても出力を届けること
 @test "terminal: a launcher ends only when all that the container wrote is on the screen" {
     answer 07-terminal
     local relay fs
@@ -809,7 +809,7 @@ END
 
 # --- 09-exec -------------------------------------------------------------------
 
-# 中の、名前空間の番号と、力と、開いている fd。パイプでつなぐと、シェルがそれを開いて
+# コンテナ内の、名前空間の番号、特権、開いている fd。パイプでつなぐと、シェルがそれを開いて
 # いることがある
 LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
         [ "$(readlink $name)" = "$(readlink /proc/1/ns/$name)" ] || echo "another $name"; done
@@ -910,7 +910,7 @@ TERM=vt100" ]
     strace -f -qq -o /dev/null -e trace=capset -e inject=capset:delay_exit=1000000 \
         "$BIN" exec "$CONTAINER" sleep 101 </dev/null 3>&- 4>&- &
     PIDS+=($!)
-    # 力を減らし終えたところで止まっている、自分の子でないプロセス
+    # 特権を落とし終えたところで止まっている、自分の子でないプロセス
     local look='for dir in /proc/[0-9]*; do
         grep -qx 09-exec $dir/comm 2>/dev/null || continue
         grep -q "^CapEff:.*20000420" $dir/status || continue
@@ -926,7 +926,7 @@ looked() {
 }
 
 # CVE-2019-5736。コマンドが "#!/proc/self/exe" のスクリプトなら、
-# 中で動くのはホストのプログラム。中の PID 1 は、それを開いておき、終わってから書く
+# コンテナ内で動くのはホストのプログラム。PID 1 は、それを開いておき、終わってから書く
 # 守る行: run_from_sealed_copy(argv)
 # bats test_tags=san:no
 @test "exec: a container cannot overwrite the host's program through /proc/PID/exe" {

@@ -16,7 +16,7 @@ function tagsOf(file) {
 // ファイルを項目に分ける。前の空行とコメントは、続く項目のもの
 export function itemsOf(file) {
     const lines = linesOf(file), items = [], seen = new Map();
-    // 初めのコメントは、それだけで 1 つの項目
+    // 冒頭のコメントは、それだけで 1 つの項目
     if (lines[0].startsWith('/*'))
         items.push({ name: 'header', code: 0, end: lines.findIndex((line) => line.endsWith('*/')) + 1 });
     for (const { name: tag, line, end = line, kind, scope } of tagsOf(file)) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 文章を調べる (make lint-docs): 手引きの節の並び、`コード` との境目の空白、用語と文の規則
-#   lint-prose.sh FILE...    リポジトリの一番上からのパスで
+#   lint-prose.sh FILE...    リポジトリのトップからのパスで
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash

@@ -2,7 +2,7 @@
 #
 # prepare_campaign のあと run_units が、単位ごとに専用の名前空間で「$0 --unit 引数」を
 # 動かす。その中で prepare_inject DIR をすると、次の変数が使える。
-#   WORK     作業ディレクトリ。inject、rootfs のコピー (fs)、結果がある
+#   WORK     作業用のディレクトリ。inject、rootfs のコピー (fs)、結果がある
 #   LINKS    ホスト側 (その単位) の名前空間のリンク
 #   PARENTS  cgroup の階層ごとの、container-steps ディレクトリの場所
 # 何千回も動かすので、1 回ごとの検査ではプロセスを作らない (bash の機能だけ)。
@@ -41,7 +41,7 @@ prepare_campaign() {
 # 位ごとに続けて stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いの
 # で、CPU の数より多く並べると速い
 run_units() {
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     xargs -P "$1" -L 1 bash -c '
         output=$("$TOP/tests/host/host.sh" "$0" --unit "$@" </dev/null 2>&1) ||
             output+="${output:+$'\''\n'\''}$* the unit failed"

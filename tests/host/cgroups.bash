@@ -83,7 +83,7 @@ without() {
     local name=$1 script
     shift
     if is_v2 "$name"; then
-        # shellcheck disable=SC2016 # $ を展開するのは、中の sh
+        # shellcheck disable=SC2016 # $ を展開するのは、内側の sh
         script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
             mount --bind "$3" "$2/cgroup.controllers"'
     else

@@ -30,7 +30,7 @@ fail() {
 FIND_CGROUP='s/^[0-9]*:\(.*,\)*\(pids\)*\(,.*\)*://p'
 
 # コンテナの中で動くので、busybox の sh とコマンドだけで書く。$1 はホストの / の番号
-# shellcheck disable=SC2016 # 展開するのは、中の sh
+# shellcheck disable=SC2016 # 展開するのは、内側の sh
 PROBE='
 yes_if() { "$@" && echo はい || echo いいえ; }
 host=$1 find_cgroup=$2

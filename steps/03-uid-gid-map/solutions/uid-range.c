@@ -121,9 +121,9 @@ static void ask_helper(const char *helper, pid_t pid, unsigned id,
              "なければ、sudo apt-get install uidmap で入れてください");
 }
 
-/* 「中の id、外の id、個数」の行を、1 回の write(2) で書く。中の 0 は動かした
- * 人で、1 からは貸してある範囲。setgroups は禁じなくてよい。あれは、
- * 一般ユーザーが、自分を外すためのグループを抜けないようにするもの。
+/* 「コンテナ内の id、ホストの id、個数」の行を、1 回の write(2) で書く。0 は
+ * 実行したユーザーで、1 からは貸してある範囲。setgroups は禁じなくてよい。
+ * あれは、一般ユーザーが、自分を締め出すグループから抜けないようにするもの。
  * ここで gid_map を書くのは、もともとグループを変えられる root か、
  * 管理者の書いた /etc/subgid を確かめた newgidmap になる。user_namespaces(7) */
 static void write_id_maps(pid_t pid, struct range uids, struct range gids)

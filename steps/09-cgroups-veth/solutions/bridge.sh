@@ -139,7 +139,7 @@ allowing_commands() {
     fi
 }
 
-# ほかの人の規則は変えずに、何をすればよいかを言う。br_netfilter があると、
+# ほかで作られた規則は変えずに、何をすればよいかを言う。br_netfilter があると、
 # 同じブリッジのコンテナどうしのパケットも、転送の規則を通る
 warn_of_drops() {
     local family table chain where=ホストの外には

@@ -631,8 +631,8 @@ static void share_cgroups(pid_t container, pid_t pid)
     fclose(lines);
 }
 
-/* 入る子がすること。途中の自分は、中のプロセスと同じ id で、まだホストの fd を
- * 持つ。/proc/PID をのぞいたり ptrace(2) したりできないようにしておく。
+/* 入る子がすること。途中の自分は、コンテナのプロセスと同じ id で、まだホストの
+ * fd を持つ。/proc/PID をのぞいたり ptrace(2) したりできないようにしておく。
  * CVE-2016-9962 はこれを忘れた。exec で元に戻る。PR_SET_DUMPABLE(2const) */
 static _Noreturn void enter_container(int container, char *const *command,
                                       const struct pipes *pipes)
