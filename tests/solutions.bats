@@ -21,7 +21,7 @@ teardown() {
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    umount /etc/subuid /etc/subgid 2>/dev/null || true
+    umount /etc/subuid /etc/subgid "$USER_HOME/volume/below" 2>/dev/null || true
     ip link delete br-steps 2>/dev/null || true
     ip link delete uplink 2>/dev/null || true
 }
@@ -370,6 +370,83 @@ END
     [ ! -e note ]
     run -125 "$BIN" run --rootfs / true
     [[ ${lines[0]} == *": mount overlay: Invalid argument" ]]
+}
+
+# --- 07-volume -----------------------------------------------------------------
+
+# ホストのディレクトリ。その下にもう 1 つのマウントがある
+make_volume() {
+    VOLUME=$USER_HOME/volume
+    mkdir -p "$VOLUME/below"
+    mount -t tmpfs tmpfs "$VOLUME/below"
+    echo from-host >"$VOLUME/note"
+    chmod 777 "$VOLUME" "$VOLUME/below"
+}
+
+@test "volume: a directory of the host is there, both sides write, and the files are the user's" {
+    requires sudo
+    answer 07-volume
+    make_volume
+    run -0 as_sudoer "$USER_BIN" run -v "$VOLUME:/mnt" sh -c 'cat /mnt/note && echo hi >/mnt/below/new && ls -ln /mnt/below'
+    [ "${lines[0]}" = from-host ]
+    [[ ${lines[2]} == *' 0 '*' 0 '*' new' ]]
+    [ "$(cat "$VOLUME/below/new")" = hi ]
+    [ "$(stat -c %U "$VOLUME/below/new")" = attendee ]
+}
+
+@test "volume: with :ro nothing can be written, not in a mount below it either" {
+    answer 07-volume
+    make_volume
+    run -0 "$BIN" run -v "$VOLUME:/mnt:ro" sh -c 'cat /mnt/note && ! touch /mnt/x && ! touch /mnt/below/x &&
+        ! mount -o remount,rw /mnt && ! umount /mnt/below'
+    [ "${lines[0]}" = from-host ]
+    [ ! -e "$VOLUME/below/x" ]
+    touch "$VOLUME/below/x"
+}
+
+@test "volume: several, also a file; the host's mounts are as before" {
+    answer 07-volume
+    make_volume
+    local before
+    before=$(cat /proc/self/mountinfo)
+    run -0 "$BIN" run -v "$VOLUME:/mnt" -v "$VOLUME/note:/etc/hosts:ro" -- cat /mnt/note /etc/hosts
+    [ "$output" = $'from-host\nfrom-host' ]
+    [ "$(cat /proc/self/mountinfo)" = "$before" ]
+}
+
+@test "volume: a target that is missing, a symlink, or the root itself is refused; .. stays inside" {
+    answer 07-volume
+    make_volume
+    local fs error target
+    fs=$(dirname "$BIN")/rootfs/fs
+    ln -s "$VOLUME" "$fs/link"
+    for error in 'openat2 /nowhere: No such file or directory' 'openat2 /link: Too many levels of symbolic links' \
+        'move_mount /: Device or resource busy' 'move_mount /mnt/..: Device or resource busy' \
+        'move_mount /etc/hosts: Invalid argument'; do
+        target=${error#* }
+        run -125 "$BIN" run -v "$VOLUME:${target%%: *}" true
+        echo "${lines[0]}"
+        [ "${lines[0]}" = "07-volume: $error" ]
+    done
+    rm "$fs/link"
+    [ ! -e "$fs/nowhere" ]
+    run -0 "$BIN" run -v "$VOLUME:/../../mnt" cat /mnt/note
+    [ "$output" = from-host ]
+}
+
+@test "volume: a source that the invoking user cannot reach, or that is missing, is an error" {
+    answer 07-volume
+    make_volume
+    run -125 "$BIN" run -v "$VOLUME/none:/mnt" true
+    [ "${lines[0]}" = "07-volume: open_tree $VOLUME/none: No such file or directory" ]
+    run -2 "$BIN" run -v "$VOLUME" true
+    [ "${lines[0]}" = '07-volume: -v needs HOST:/CONTAINER[:ro]' ]
+    run -2 "$BIN" run -v
+    run -2 "$BIN" run -v "$VOLUME:/mnt:rw" true
+    requires sudo
+    mkdir -m 700 "$VOLUME/roots"
+    run -125 as_sudoer "$USER_BIN" run -v "$VOLUME/roots/.:/mnt" true
+    [[ $output == *"open_tree $VOLUME/roots/.: Permission denied"* ]]
 }
 
 # --- 07-terminal ---------------------------------------------------------------
