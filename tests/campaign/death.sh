@@ -156,7 +156,7 @@ kill_at() {
         if ((fired == 1 || !hung || again-- == 0)) || [[ $(<"$WORK/out") != "${EXPECTED%$'\n'}" ]]; then
             break
         fi
-        "${NEXT[@]}" >/dev/null 2>&1
+        ! has_groups || "${NEXT[@]}" >/dev/null 2>&1 || true
         until_true 5 same_state "$BEFORE" || break
     done
     # 自分のいた瞬間なら、exec したかどうかで決まる
