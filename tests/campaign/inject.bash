@@ -113,6 +113,9 @@ traced_calls() {
     awk '
         # 途中でほかのプロセスの行が挟まると、exec の成功は別の行に出る
         $2 == "<..." && $3 == "execve" && / = 0$/ { done[$1] = 1 }
+        # カーネルがやり直すもの (rtnl を待つ write など) は、何回でも 1 つの呼び出し
+        again[$1] && $2 ~ /^[a-z]/ { again[$1] = / = \? ERESTARTNOINTR/; next }
+        / = \? ERESTARTNOINTR/ { again[$1] = 1 }
         $2 ~ /^(\+\+\+|---|<\.\.\.)/ { next }
         launcher == "" { launcher = $1; role = "before"; next }
         done[$1] { next }

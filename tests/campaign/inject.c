@@ -57,6 +57,8 @@
 #define HANG_SEC  20 /* これより長く動いていたら、止まらなくなったとみなす */
 #define TRAP_CALL (SIGTRAP | 0x80) /* PTRACE_O_TRACESYSGOOD の印 */
 #define ANY_CALL  (-1)
+/* カーネルの中だけの値で、ヘッダーにはない。ptrace(2) には見える */
+#define ERESTARTNOINTR 513
 #define TRACE_FLAGS \
     (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
      PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
@@ -104,6 +106,7 @@ struct tracee {
     bool started; /* inject 自身のコピーでなくなった */
     bool detached; /* コマンドになったので、もう追っていない */
     bool in_call;
+    bool restarts; /* 今のシステムコールを、カーネルがやり直す */
     long call;
     int error; /* 戻るときに見せる errno。0 ならそのまま */
     bool skipped; /* 戻るときに 0 を見せる */
@@ -397,6 +400,12 @@ static void on_call(struct tracee *tracee)
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->pid, sizeof(info), &info) <= 0)
         return;
     if (!tracee->started)
+        return;
+    /* rtnl を待つ write などは、終わらずに、同じ呼び出しをもう 1 度始める */
+    bool restarted = tracee->restarts;
+    tracee->restarts = info.op == PTRACE_SYSCALL_INFO_EXIT && tracee->in_call &&
+                       info.exit.rval == -ERESTARTNOINTR;
+    if (tracee->restarts || (restarted && info.op == PTRACE_SYSCALL_INFO_ENTRY))
         return;
     if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
         enter_call(tracee, info.entry.nr);
