@@ -1,6 +1,6 @@
 # コンテナの外へ出ようとする、あらゆる試み。出られないルートを持つ 07 からあとの 3
 # つのプログラムを、sudo 経由 (コンテナ内の root はホストの attendee) と、本物の root (0 が 0
-# に対応づく) の両方で調べる。
+# にマッピングされる) の両方で調べる。
 #
 # わざと開いているものは「開いている」ことを確かめ、どこで閉じるかを書く。
 #
@@ -12,7 +12,7 @@ load helpers
 
 setup_file() {
     [ "$(id -u)" = 0 ] || skip "needs root"
-    # 対応づいた attendee にも届く、スイートだけの tmpfs
+    # マッピングされた attendee にも届く、スイートだけの tmpfs
     export DIR=$USER_HOME/escape MARK=$USER_HOME/escape/marker
     mkdir "$DIR"
     cp "$(dirname "$BIN")"/step0[789] "$DIR"
@@ -217,7 +217,7 @@ ALL='07 08 09'
     [ "$output" = 'done' ]
 }
 
-# わざと開けてある: 0 が 0 に対応づくと、許可ビットの上ではホストの root そのもの。
+# わざと開けてある: 0 が 0 にマッピングされると、許可ビットの上ではホストの root そのもの。
 # core_pattern に書ければホストを乗っ取れる。08 の cover_paths() が閉じる
 @test "in 07, plain root may still open the host's core_pattern: OPEN on purpose" {
     grep -qx /proc/sys/kernel/core_pattern "$RESULTS/07-root.writable"
@@ -289,7 +289,7 @@ ALL='07 08 09'
 }
 
 # わざと開けてある: /proc のファイルのモードは、PID 名前空間が違っても 1 つしかなく、
-# 0 に対応づいた root はその所有者。sudo から動かせば閉じる
+# 0 にマッピングされた root はその所有者。sudo から動かせば閉じる
 @test "with plain root, chmod of a file in /proc is OPEN, and reaches the host's" {
     result "$ALL" root open chmod_proc
 }

@@ -124,9 +124,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* カレントディレクトリ (rootfs) の下にマウントする。proc と sysfs は、ホストの
- * ものが見えているあいだしかマウントできない。だから、ルートを取り替える前に
- * 済ませる。user_namespaces(7) */
+/* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
+ * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
     mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
