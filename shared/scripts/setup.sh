@@ -55,6 +55,7 @@ python3-pexpect                 # 手引きのコマンドを、本物の端末�
 python3-markdown-it             # 手引き (Markdown) を読む
 gnuplot-nox                     # CPU の実験のグラフ
 runc                            # 同じコンテナを runc で動かす
+podman                          # イメージのルートファイルシステムを取り出す
 '
 docs='
 chromium                        # スライドを PDF にする、調べる
