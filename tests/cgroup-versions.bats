@@ -409,7 +409,7 @@ start_lift() {
 }
 
 # 守る行: prepare_exec(pipes)、drop_capabilities(opt->keep)、
-# write_file("/proc/sys/user/max_user_namespaces", "0") (0 に対応づくとき)
+# write_file("/proc/sys/user/max_user_namespaces", "0") (0 にマッピングされるとき)
 @test "no trick of the container's root lifts a limit: mounts, namespaces, descriptors, new groups" {
     for who in root sudoer; do
         start_lift $who --cpuset 0
