@@ -156,7 +156,7 @@ describe('pages', () => {
     });
 
     test('a wide character counts as two columns', () =>
-        assert.deepEqual(['abc', 'コピー (copy)…', 'ﾊﾝ'].map(width), [3, 14, 2]));
+        assert.deepEqual(['abc', 'ゲート (gate)…', 'ﾊﾝ'].map(width), [3, 15, 2]));
 
     test('what cannot be cut is refused', () => {
         const rows = ['/*', ...Array(30).fill(' * コメント'), ' */'].map((text) => ({ sign: '+', text }));
