@@ -676,9 +676,11 @@ cpu_time() {
     [[ ${lines[0]} =~ ^'20 ms of CPU: '([0-9]+)' ms'$ ]]
     ((BASH_REMATCH[1] >= 20))
     [[ ${lines[1]} =~ ^'0.5 ms of CPU: '[0-9]+' ms'$ ]]
-    local used
-    used=$(cpu_time "$DEMO_DIR/quota" 600)
-    ((10#$used >= 550)) || { echo "used $used ms" && return 1; }
+    # 時計を読む時間は、カーネルの分になる
+    local TIMEFORMAT='%U %S' used
+    used=$({ time "$DEMO_DIR/quota" 600 >/dev/null 3>&-; } 2>&1)
+    echo "used $used"
+    awk '{ exit !($1 + $2 >= 0.58) }' <<<"$used"
     run -2 "$DEMO_DIR/quota"
     [[ ${lines[0]} == 'quota: missing MS' ]]
     run -2 "$DEMO_DIR/quota" 5 0

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define MAX_MS  10000.0
-#define STOP_MS 15.0  /* これより長く止まれば、周期の終わりまで待たされた */
+#define STOP_MS 15.0 /* これより長く止まれば、周期の終わりまで待たされた */
 #define GIVE_UP 300.0 /* CPU をこれだけ使っても止まらなければ、上限はない */
 
 static double now_ms(clockid_t clock)
