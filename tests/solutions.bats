@@ -1187,7 +1187,7 @@ reaches_published() {
     start_networks
     run -0 "$BRIDGE" up "$FIRST"
     local before
-    before=$(host_network)
+    before=$(nft list ruleset)
     publish "$FIRST" 8080:80
     reaches_published $$ "$FIRST" 127.0.0.1
     reaches_published $$ "$FIRST" 192.0.2.10
@@ -1198,7 +1198,7 @@ reaches_published() {
     [ "${stderr_lines[0]}" = "publish.sh: not HOSTPORT:PORT: '80'" ]
     kill -INT "$PUBLISHER"
     ends_with 130 "$PUBLISHER"
-    [ "$(host_network)" = "$before" ]
+    [ "$(nft list ruleset)" = "$before" ]
     [ "$(cat /proc/sys/net/ipv4/conf/br-steps/route_localnet)" = 0 ]
     run -0 "$BRIDGE" down
 }
