@@ -141,8 +141,6 @@ remove_stale
 for argument in "${ports[@]}"; do
     check_port "$argument"
 done
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 add_rules
 trap clean_up EXIT
 echo 1 >"$CONF/$device/route_localnet"
