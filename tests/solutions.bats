@@ -1234,3 +1234,73 @@ END
     nft flush chain inet others passing
     [ "$(nft list ruleset)" = "$before" ]
 }
+
+# --- 09 publish.sh -------------------------------------------------------------
+
+# 表ができるまで待つ: publish PID HOSTPORT:PORT...
+publish() {
+    env --default-signal "$PUBLISH" "$@" </dev/null >"$BATS_TEST_TMPDIR/published" 2>&1 3>&- 4>&- &
+    PUBLISHER=$!
+    PIDS+=("$PUBLISHER")
+    retry 2 grep -q ' -> ' "$BATS_TEST_TMPDIR/published"
+}
+
+# TO が 80 で待ち受け、FROM から ADDRESS の 8080 に送った 1 行が届くか
+reaches_published() {
+    local from=$1 to=$2 address=$3 got=$BATS_TEST_TMPDIR/got server
+    : >"$got"
+    inside_of "$to" nc -nl -p 80 </dev/null >"$got" 2>&1 3>&- 4>&- &
+    server=$!
+    retry 5 eval '[ -n "$(inside_of "$to" ss -Hltn "sport = 80")" ]'
+    inside_of "$from" sh -c "echo hello | nc -N -w 2 $address 8080" || true
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    grep -qx hello "$got"
+}
+
+@test "publish: the port is reached from 127.0.0.1, from the host and from outside; Ctrl-C leaves nothing" {
+    requires net nc nft
+    PUBLISH=${BRIDGE/bridge.sh/publish.sh}
+    start_networks
+    run -0 "$BRIDGE" up "$FIRST"
+    local before
+    before=$(nft list ruleset)
+    publish "$FIRST" 8080:80
+    reaches_published $$ "$FIRST" 127.0.0.1
+    reaches_published $$ "$FIRST" 192.0.2.10
+    reaches_published "$OUTSIDE" "$FIRST" 192.0.2.10
+    run -1 --separate-stderr timeout 5 "$PUBLISH" "$FIRST" 8080:81
+    [ "${stderr_lines[0]}" = "publish.sh: port 8080 is already in use" ]
+    run -1 --separate-stderr timeout 5 "$PUBLISH" "$FIRST" 80
+    [ "${stderr_lines[0]}" = "publish.sh: not HOSTPORT:PORT: '80'" ]
+    kill -INT "$PUBLISHER"
+    ends_with 130 "$PUBLISHER"
+    [ "$(nft list ruleset)" = "$before" ]
+    [ "$(cat /proc/sys/net/ipv4/conf/br-steps/route_localnet)" = 0 ]
+    run -0 "$BRIDGE" down
+}
+
+@test "bridge: containers find each other by name; rootfs is not changed, and down takes the names away" {
+    requires net nc nft
+    [ -z "${negative:-}" ]
+    local hosts first second
+    hosts=$(dirname "$BIN")/rootfs/fs/etc/hosts
+    local before
+    before=$(cat "$hosts")
+    start_container --no-veth --no-cgroup sleep 1000
+    PIDS+=("$LAUNCHER")
+    first=$CONTAINER
+    start_container --no-veth --no-cgroup sleep 1001
+    second=$CONTAINER
+    run -0 "$BRIDGE" up "web=$first" "db=$second"
+    run -0 nsenter --target "$first" --all cat /etc/hosts
+    [[ $output == *$'\n10.64.0.2 web\n10.64.0.3 db' ]]
+    run -0 nsenter --target "$second" --all ping -c 1 -W 2 web
+    [[ $output == "PING web (10.64.0.2)"* ]]
+    [ "$(cat "$hosts")" = "$before" ]
+    run -0 "$BRIDGE" down
+    [ "$(nsenter --target "$first" --all cat /etc/hosts)" = "$before" ]
+    run -1 --separate-stderr "$BRIDGE" up "Web=$first"
+    [ "${stderr_lines[0]}" = "bridge.sh: not a name: 'Web='" ] ||
+        [ "${stderr_lines[0]}" = "bridge.sh: not a name: 'Web'" ]
+}

@@ -168,16 +168,31 @@ test('a broken table of terms is an error that shows its own message', () => {
   assert.match(output, /a spec failed/);
 });
 
-test('cpu-chart: the same data give the same picture, with every measured value', () => {
-  const data = '# 1 本の仕事 0.250 s, CPU 2 個\ncpus,threads,expected,measured\n' +
-    '0.1,1,2.500,2.481\n1,1,0.250,0.262\n2,1,0.250,0.263\n0.1,4,10.000,9.912\n1,4,1.000,1.021\n2,4,0.500,0.534\n';
-  write('chart.csv', data);
-  const draw = (out) => run('gnuplot', '-c', 'tests/measure/cpu-chart.gp', 'chart.csv', ...(out ? [out] : []));
+// 同じ数からは、いつも同じ絵になる
+const draws = (chart, data) => {
+  write(`${chart}.csv`, data);
+  const draw = (...out) => run('gnuplot', '-c', `tests/measure/${chart}.gp`, `${chart}.csv`, ...out);
   for (const name of ['a.svg', 'b.svg']) assert.equal(draw(name).output, '');
   const svg = readFileSync(join(repo, 'a.svg'), 'utf8');
   assert.equal(svg, readFileSync(join(repo, 'b.svg'), 'utf8'));
-  for (const value of ['2.48', '0.26', '9.91', '1.02', '0.53']) assert.ok(svg.includes(`>${value}<`), value);
   const { status, output } = draw();
   assert.equal(status, 0);
-  assert.match(output, /1 threads/);
+  return { svg, terminal: output };
+};
+
+test('cpu-chart: the same data give the same picture; the steps are there, the table is not', () => {
+  const { svg, terminal } = draws('cpu-chart', '# CPU 2 個, 始めたときの負荷 0.10\n' +
+    'kind,limit,threads,work,expected,measured\nlimit,0.01,1,0.03,3.000,0.323\nlimit,0.2,1,1,5.000,4.987\n' +
+    'step,0.2,1,0.002,0.002,0.003\nstep,0.2,1,0.018,0.018,0.019\nstep,0.2,1,0.022,0.102,0.103\n' +
+    'step,0.2,1,0.098,0.418,0.421\n');
+  for (const value of ['19', '103', '421']) assert.ok(svg.includes(`>${value}<`), value);
+  for (const value of ['3', '323', '4987']) assert.ok(!svg.includes(`>${value}<`), value);
+  assert.match(terminal, /expected/);
+});
+
+test('memory-chart: the same data give the same picture, with the limit and the moment of the kill', () => {
+  const { svg, terminal } = draws('memory-chart', '# 上限 52428800 バイト, ファイル memory.current\n' +
+    'seconds,bytes,oom_kill\n0.00,159744,0\n1.00,26214400,0\n2.00,52428800,0\n2.10,172032,1\n2.20,172032,1\n');
+  for (const text of ['上限 (50 MB)', 'OOM killer (2.10 秒)', 'memory.current']) assert.ok(svg.includes(`>${text}<`), text);
+  assert.match(terminal, /killed 2\.10 s/);
 });
