@@ -24,6 +24,8 @@ teardown() {
     umount /etc/subuid /etc/subgid "$USER_HOME/volume/below" 2>/dev/null || true
     ip link delete br-steps 2>/dev/null || true
     ip link delete uplink 2>/dev/null || true
+    # ほかのテストのパケットを捨てないように。ネットワークは、このスイートだけのもの
+    nft flush ruleset 2>/dev/null || true
 }
 
 # 答えを、rootfs/fs の横にコピーする。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
