@@ -2,7 +2,7 @@
 # コンテナのルートファイルシステムを作る。
 #   使い方: rootfs/build.sh [KIND [DEST]]
 #     busybox  busybox-static と、その名前のリンク (省略時)
-#     host     ホストの sh, ls など数個と、ldd が挙げるライブラリー
+#     host     ホストの sh, ls など数個と、ldd が挙げるライブラリ
 #     debian   Debian の最小構成 (SUITE=trixie MIRROR=URL)
 #     image    コンテナイメージの書き出し (IMAGE=名前)
 #     tar      tar の展開 (TARBALL=ファイル)
@@ -18,7 +18,7 @@ demo_dir=${DEMO_DIR:-$top/build/demo}
 kind=${1:-busybox}
 dest=${2:-$top/rootfs/fs}
 origin=    # DEST.kind に書く、元になったもの
-work=      # 作業ディレクトリー DEST.tmp.XXXXXX
+work=      # 作りかけを置く DEST.tmp.XXXXXX
 tree=      # 作りかけの木 $work/fs
 worker=    # 木を作るプロセス (グループのリーダー)
 container= # podman か docker
@@ -46,12 +46,12 @@ refuse_mounts() {
     done </proc/self/mountinfo
 }
 
-# 書けないディレクトリーの中身は、持ち主でも消せない。先に書けるようにする。
+# 書けないディレクトリの中身は、所有者でも消せない。先に書けるようにする。
 remove_tree() {
     refuse_mounts "$1"
     find "$1" -type d ! -perm -u=rwx -exec chmod u+rwx {} \; 2>/dev/null || true
     rm -rf --one-file-system -- "$1" 2>/dev/null || warn "cannot remove $1" \
-        "ほかの人のファイルがあります: sudo rm -rf '$1'"
+        "その他のユーザーのファイルがあります: sudo rm -rf '$1'"
 }
 
 # 途中で終わったビルドの後始末。SIGKILL されたものは、次のビルドがここへ渡す。
@@ -71,7 +71,7 @@ remove_leftovers() {
     local dir
     for dir in "$dest".tmp.??????; do
         [[ -d $dir && ! -L $dir ]] || continue
-        # ほかの人が置いたものを、root の権利で触らない。
+        # その他のユーザーが置いたものを、root の権限で触らない。
         case $(stat -c %u "$dir") in
         "$EUID" | "${SUDO_UID:-$EUID}") discard "$dir" ;;
         *) warn "$dir was left by another user" "sudo rm -rf '$dir'" ;;
@@ -243,7 +243,7 @@ make_debian() {
     fi
     # 殺されたときの残りも、次のビルドが消せる
     ((EUID != 0)) || export TMPDIR=$work
-    # 中の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
+    # 内側の sh が >&N と書き、dash の N は 1 桁に限られる。番号を空けておく。
     mmdebstrap --variant=essential --include="$packages" --format=tar \
         "$origin" - ${MIRROR:+"$MIRROR"} >"$work/root.tar" \
         3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
@@ -276,7 +276,7 @@ make_tar() {
 unpack() {
     local log=$work/tar.log
     # /dev の中身は除く。デバイスは一般ユーザーには作れない。 mknod(2)
-    # 持ち主は利用者になる。setuid も外す。残すと、誰でもその人になれてしまう。
+    # 所有者は利用者になる。setuid も外す。残すと、誰でもその人になれてしまう。
     # .. や、リンク越しに木の外を指す名前があれば、tar は失敗する。 tar(1)
     tar --extract --file="$1" --force-local --directory="$tree" \
         --no-same-owner --no-same-permissions --delay-directory-restore \
@@ -332,7 +332,7 @@ make_resolv_conf() {
     echo '# no usable name server on the host' >"$tree/etc/resolv.conf"
 }
 
-# マウント先がリンクだと、マウントが木の外へ出る。本物のディレクトリーにする。
+# マウント先がリンクだと、マウントが木の外へ出る。本物のディレクトリにする。
 make_mount_points() {
     local dir
     for dir in proc sys dev tmp demo etc; do
@@ -363,7 +363,7 @@ make_tree() {
 
 # --- 全体の流れ -------------------------------------------------------------
 
-# 親ディレクトリーをロックする。ロックファイルが残らない。 flock(1)
+# 親ディレクトリをロックする。ロックファイルが残らない。 flock(1)
 lock() {
     exec 9<"$(dirname -- "$dest")"
     flock -n 9 && return

@@ -101,9 +101,10 @@ static void append_own_cgroup(struct cgroup *group, const char *controller)
 }
 
 /* v2 では、プロセスのいる cgroup は下でコントローラーを有効にできない
- * (木の根は別)。いるのが自分だけなら、枝に移ればよい。ほかの人は動かさず、
- * EBUSY で終わる。書いてみて確かめると、"+cpu" は成功してしまい、その cgroup は
- * "domain threaded" に変わる。cgroups(7) の "no internal processes" */
+ * (ツリーの根は別)。いるのが自分だけなら、下に移ればよい。ほかのプロセスは
+ * 動かさず、EBUSY で終わる。書いてみて確かめると、"+cpu" は成功してしまい、
+ * その cgroup は "domain threaded" に変わる。
+ * cgroups(7) の "no internal processes" */
 static void leave_top(const struct cgroup *group)
 {
     FILE *procs = fopen(path_of("%s/cgroup.procs", group->top), "re");
@@ -229,7 +230,7 @@ static int lock_parent(const char *path)
     } while (fd == -1 && errno == ENOENT);
     if (fd == -1 && errno == EINTR)
         exit(128 + stop_signal());
-    /* 使えないものがもうある: ほかのプログラムのものか、ほかの人のもの */
+    /* 使えないものがもうある。ほかのプログラムか、その他のユーザーのもの */
     bool taken = errno == EEXIST || errno == EACCES;
     if (fd == -1)
         die(taken ? "mkdir %s" : "flock %s", path);
@@ -269,13 +270,13 @@ static bool kill_processes(const char *group)
     return found;
 }
 
-/* ランチャーが突然死んで残った cgroup を、中のプロセスごと消す。PID 1 は、
+/* ランチャーが突然死んで残った cgroup を、残ったプロセスごと消す。PID 1 は、
  * 親の死を知らせるシグナルを断れるので、まだ動いていることもある。prctl(2) */
 static void remove_stale_group(const char *path)
 {
     struct timespec interval = {.tv_nsec = 1000 * 1000};
 
-    /* 誰もいないのに消せないなら、ほかの人が下に cgroup を作っている */
+    /* 誰もいないのに消せないなら、その他のユーザーが下に cgroup を作っている */
     for (int i = 0, empty = 0; i < 1000 && empty < 10; i++) {
         if (rmdir(path) == 0)
             return;
@@ -423,7 +424,7 @@ static bool is_used(const char *top, const char *mark)
 }
 
 /* 最後のランチャーなら、有効にしたコントローラーを無効に戻す。そのあいだに
- * ほかの人が隣で制限に使っていれば、有効なまま残す。隣がさらに下で
+ * その他のユーザーが隣で制限に使っていれば、有効なまま残す。隣がさらに下で
  * 有効にしていれば EBUSY になり、やはり残る。systemd(1) も、要らなくなれば
  * 無効に戻す */
 static void disable_controllers(const struct cgroup *group)
@@ -459,7 +460,7 @@ static void remove_parent(const struct cgroup *group, int milliseconds)
     }
     if (group->version == 2)
         disable_controllers(group);
-    rmdir(group->parent); /* ほかの人のものなら EACCES。それも失敗ではない */
+    rmdir(group->parent); /* 所有者が違えば EACCES。それも失敗ではない */
     if (has_left_top) {
         try_write(path_of("%s/cgroup.procs", group->top), "0");
         rmdir(path_of("%s/" LAUNCHER_CGROUP, group->top));

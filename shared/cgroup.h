@@ -38,7 +38,7 @@ void cgroup_find(struct cgroup *group, const char *controller);
 void cgroup_claim(void);
 
 /* group を消す。最後のランチャーなら、parent も消し、上で有効にした
- * コントローラーを元に戻す。中のプロセスが終わってから呼ぶ。もう消えていても
+ * コントローラーを元に戻す。プロセスがいなくなってから呼ぶ。もう消えていても
  * 失敗ではない */
 void cgroup_remove(const struct cgroup *group);
 
@@ -48,7 +48,7 @@ void cgroup_remove(const struct cgroup *group);
 void cgroup_set(const struct cgroup *group, const char *file,
                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* 空の file に、上の cgroup の値を写す。v1 の cpuset に要る。cpuset(7) */
+/* 空の file に、親の cgroup の値をコピーする。v1 の cpuset に要る。cpuset(7) */
 void cgroup_inherit(const struct cgroup *group, const char *file);
 
 #endif

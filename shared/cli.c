@@ -1,4 +1,4 @@
-/* cli.c - コマンド行を読み、コンテナを作り始める前に誤りを断る */
+/* cli.c - コマンドラインを読み、コンテナを作り始める前に誤りを断る */
 #define _GNU_SOURCE
 #include "ct-private.h"
 #include "ct.h"
@@ -31,29 +31,30 @@ struct option_help {
 static const struct option_help table[] = {
     {OPTION_ROOTFS,
      {"rootfs", required_argument, NULL, 'r'},
-     "--rootfs DIR    コンテナのルートにするディレクトリー"
-     " (既定: rootfs/fs)"},
+     "--rootfs DIR    コンテナのルートにするディレクトリ"
+     " (デフォルト: rootfs/fs)"},
     {OPTION_ROOTFS,
      {"env", required_argument, NULL, 'e'},
      "--env NAME[=V]  環境変数を足す (値を省くと、呼び出し元の値)"},
     {OPTION_CAP_ADD,
      {"cap-add", required_argument, NULL, 'a'},
-     "--cap-add NAME  残すケーパビリティーを足す (例: NET_RAW)"},
+     "--cap-add NAME  残すケーパビリティを足す (例: NET_RAW)"},
     {OPTION_LIMITS,
      {"cpus", required_argument, NULL, 'c'},
-     "--cpus N        使える CPU の数 (既定: " DEFAULT_CPUS " = 1 個の 20 %)"},
+     "--cpus N        使える CPU の数 (デフォルト: " DEFAULT_CPUS
+     " = 1 個の 20 %)"},
     {OPTION_LIMITS,
      {"memory", required_argument, NULL, 'm'},
-     "--memory SIZE   使えるメモリー (既定: " DEFAULT_MEMORY ")"},
+     "--memory SIZE   使えるメモリー (デフォルト: " DEFAULT_MEMORY ")"},
     {OPTION_LIMITS,
      {"pids", required_argument, NULL, 'p'},
-     "--pids N        作れるプロセスの数 (既定: " DEFAULT_PIDS ")"},
+     "--pids N        作れるプロセスの数 (デフォルト: " DEFAULT_PIDS ")"},
     {OPTION_LIMITS,
      {"cpuset", required_argument, NULL, 's'},
      "--cpuset LIST   使ってよい CPU の番号 (例: 0-1,3)"},
     {OPTION_LIMITS,
      {"no-cgroup", no_argument, NULL, 'C'},
-     "--no-cgroup     資源を制限しない"},
+     "--no-cgroup     リソースを制限しない"},
     {OPTION_LIMITS,
      {"no-veth", no_argument, NULL, 'V'},
      "--no-veth       ネットワークをつながない"},

@@ -118,7 +118,7 @@ static bool is_blocked_when_stopped(pid_t pid, int signal)
 }
 
 /* 子にとって、そのシグナルがデフォルトの動作のままか。PID 1 はそういうものを
- * 捨てるので、ランチャーが代わりに動作を起こす。pid_namespaces(7) */
+ * 捨てるので、ランチャーが代わりにその動作をする。pid_namespaces(7) */
 static bool takes_default_action(pid_t pid, int signal,
                                  const struct pipes *pipes)
 {

@@ -33,7 +33,7 @@ static bool is_interactive_shell(char *const *command)
 }
 
 /* シェルは、背後で始まると、前面に出るまで (fg) 自分を止める。PID 名前空間の
- * 中のシェルには、それができない。前面も自分も、同じ 0 番に見える。
+ * コンテナ内のシェルには、それができない。前面も自分も、同じ 0 番に見える。
  * だから代わりに止まる。背後から前面に出ようとすると、カーネルが SIGTTOU で
  * 止め、再開すればやり直す。無視していると前面を奪ってしまうので、
  * その間は戻す。tcsetpgrp(3) */
@@ -114,7 +114,7 @@ static void take_stdio_back(void)
             (void)!fchown(fd, getuid(), -1);
 }
 
-/* 端末と、名前のないパイプだけ。ファイルやほかのデバイスは、ほかの人も使う */
+/* 端末と、名前のないパイプだけ。ファイルやほかのデバイスは、誰かも使う */
 static bool is_lendable(int fd)
 {
     struct statfs fs;

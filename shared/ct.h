@@ -1,7 +1,7 @@
 /*
  * ct.h - どのステップのレッスンでもないが、どのステップも使う道具
  *
- * エラーはすべて die() で終わる。呼び出し側が戻り値を調べる必要があるのは、
+ * エラーはすべて die() で終わる。呼び出し側が返り値を調べる必要があるのは、
  * そう書いてある関数だけ。
  */
 #ifndef CT_H
@@ -26,16 +26,16 @@
 #define CAP_ADD_MAX 64
 #define ENV_MAX     64
 
-/* コマンド行を読んだ結果。使えないオプションの欄は既定値のまま */
+/* コマンドラインを読んだ結果。使えないオプションの欄はデフォルト値のまま */
 struct options {
-    char **command; /* NULL で終わる。既定は /bin/sh */
-    const char *rootfs; /* 既定は実行ファイルの横の rootfs/fs */
+    char **command; /* NULL で終わる。デフォルトは /bin/sh */
+    const char *rootfs; /* デフォルトは実行ファイルの横の rootfs/fs */
     char *env[ENV_MAX]; /* "NAME=VALUE" か、消すなら "NAME"。NULL で終わる */
     const char *cap_add[CAP_ADD_MAX]; /* NULL で終わる */
     unsigned long cpu_quota; /* CPU_PERIOD あたりの時間 [us] */
     unsigned long long memory; /* [バイト] */
     unsigned long pids; /* プロセス (スレッド) の数 */
-    uint64_t keep; /* 残すケーパビリティーのビット */
+    uint64_t keep; /* 残すケーパビリティのビット */
     const char *cpuset; /* "0-1,3" の形。NULL なら制限しない */
     bool cgroup; /* --no-cgroup で false */
     bool veth; /* --no-veth で false */
@@ -51,7 +51,7 @@ struct pipes {
 
 /* --- cli.c: コマンドライン ----------------------------------------------- */
 
-/* コマンド行を読む。accepted は OPTION_* の論理和。誤りがあれば使い方を
+/* コマンドラインを読む。accepted は OPTION_* の論理和。誤りがあれば使い方を
  * stderr に出し、EXIT_USAGE で終わる。-h なら stdout に出し、0 で終わる。
  * getopt_long(3) */
 struct options parse_options(int argc, char *argv[], int accepted);
@@ -120,14 +120,14 @@ void show_pid(void);
  * 準備に失敗して終わったら (EOF)、ここで終わる */
 uint8_t gate_wait(const struct pipes *pipes);
 
-/* 親: 門を開ける。子がもういなくても、ここでは失敗にしない。waitpid(2) が教えて
- * くれる */
+/* 親: ゲートを開ける。子がもういなくても、ここでは失敗にしない。
+ * waitpid(2) が教えてくれる */
 void gate_open(const struct pipes *pipes);
 
 /* 同じ。ただし、子に 1 バイトを渡す */
 void gate_send(const struct pipes *pipes, uint8_t byte);
 
-/* ランチャーを動かした人の id。sudo 経由なら SUDO_UID / SUDO_GID、
+/* ランチャーを実行したユーザーの id。sudo 経由なら SUDO_UID / SUDO_GID、
  * そうでなければ自分の id。sudo(8) の ENVIRONMENT */
 uid_t invoking_uid(void);
 gid_t invoking_gid(void);

@@ -25,7 +25,7 @@ struct hint {
 #define MAX_USER "/proc/sys/user/max_user_namespaces"
 #define APPARMOR_TEXT \
     "AppArmor が、一般ユーザーの名前空間の特権を止めています\n" \
-    "(Ubuntu 24.04 の既定)。sudo を付けて実行するか、次を実行します\n" \
+    "(Ubuntu 24.04 のデフォルト)。sudo を付けて実行するか、次を実行します\n" \
     "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
 #define NO_ADMIN_TEXT \
     "名前空間を分けていないか、それを所有するユーザー名前空間の\n" \
@@ -81,19 +81,19 @@ static const struct hint hints[] = {
     {"open", "_map", EACCES, NULL, NULL,
      "子の /proc/PID に書く権限がありません。別の人の子です"},
     {"write", "_map", EACCES, NULL, NULL,
-     "id の対応づけを書く権限がありません。sudo を付けて実行してください"},
+     "id のマッピングを書く権限がありません。sudo を付けて実行してください"},
     {"write", "gid_map", EPERM, NULL, NULL,
      "gid_map の前に setgroups へ deny と書く必要があります\n"
-     "自分のものでない gid は、root でなければ対応づけられません"},
+     "自分のものでない gid は、root でなければマッピングされません"},
     {"write", "uid_map", EPERM, NULL, NULL,
      "root でなければ、"
-     "対応づけられるのは自分の uid だけです。コンテナの中では、\n"
+     "マッピングされるのは自分の uid だけです。コンテナの中では、\n"
      "cat /proc/self/uid_map にある uid だけです。1 度しか書けません"},
     {"write", "_map", EINVAL, NULL, NULL,
      "「内側 外側 個数」の形でないか、2 つの行の範囲が重なっています\n"
      "/etc/subuid に自分の uid を含む行がないかを確かめてください"},
 
-    /* 子の中の特権 */
+    /* 子の特権 */
     {"sethostname", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"sethostname", NULL, EPERM, NULL, NULL, "UTS " NO_ADMIN_TEXT},
     {"mount", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
@@ -109,7 +109,7 @@ static const struct hint hints[] = {
      "自分のネットワーク名前空間がありません"},
     {"mount", NULL, EPERM, NULL, NULL, "マウント" NO_ADMIN_TEXT},
     {"mount", NULL, EACCES, NULL, NULL,
-     "マウント元かマウント先に届きません。途中のディレクトリーの権限を\n"
+     "マウント元かマウント先に届きません。途中のディレクトリの権限を\n"
      "ls -ld で確かめてください"},
     {"mount", NULL, ENOENT, NULL, NULL,
      "マウント元かマウント先がありません。make rootfs で作り直してください"},
@@ -119,17 +119,17 @@ static const struct hint hints[] = {
     {"mount", NULL, EBUSY, NULL, NULL,
      "マウント先がもう使われています。findmnt で確かめてください"},
     {"mount", NULL, EINVAL, NULL, NULL,
-     "マウント元がマウントポイントでないか、親から鍵のかかったマウントです\n"
-     "ディレクトリーを指すときは MS_BIND | MS_REC が要ります"},
+     "マウント元がマウントポイントでないか、親からのロックされたマウントです\n"
+     "ディレクトリを指すときは MS_BIND | MS_REC が要ります"},
     {"openat2", NULL, ELOOP, NULL, NULL,
      "マウント先がシンボリックリンクです。"
      "リンク先がホストかもしれないので断りました\n"
-     "本物のディレクトリーにしてください"},
+     "本物のディレクトリにしてください"},
     {"openat2", NULL, ENOENT, NULL, NULL,
-     "ルートにマウント先のディレクトリーがありません\n"
+     "ルートにマウント先のディレクトリがありません\n"
      "make rootfs で作り直すか、mkdir で作ってください"},
     {"openat2", NULL, ENOTDIR, NULL, NULL,
-     "マウント先がディレクトリーではありません"},
+     "マウント先がディレクトリではありません"},
     {"fstatfs", NULL, EXDEV, NULL, NULL,
      "%s に、マウントしたはずのファイルシステムがありません\n"
      "同じルートを使う別のコンテナが、差し替えたのかもしれません"},
@@ -141,7 +141,7 @@ static const struct hint hints[] = {
      "cgroup を作る権限がありません。sudo を付けて実行してください\n"
      "制限をあきらめるなら --no-cgroup"},
     {"mkdir", "cgroup", ENOENT, NULL, NULL,
-     "今いる cgroup が、見えている木の中にありません (コンテナの中など)\n"
+     "自分のいる cgroup が、見えているツリーにありません (コンテナの中など)\n"
      "sudo を付けてホストで実行してください。あきらめるなら --no-cgroup"},
     {"mkdir", "cgroup", ENOSPC, NULL, NULL,
      "cgroup の数が上限です (ディスクの空きとは関係ありません)\n"
@@ -155,19 +155,19 @@ static const struct hint hints[] = {
     {"chdir", NULL, ENOENT, NULL, NULL,
      "ルートにするディレクトリがありません。make rootfs で作ってください"},
     {"chdir", NULL, ENOTDIR, NULL, NULL,
-     "--rootfs にはディレクトリーを指定してください"},
+     "--rootfs にはディレクトリを指定してください"},
     {"chdir", NULL, EACCES, NULL, NULL,
      "ルートに入れません。コンテナの root は、ホストではあなたです\n"
      "ls -ld で、あなたが入れる場所かどうかを確かめてください"},
 
     /* chroot(2), pivot_root(2) */
     {"chroot", NULL, ENOENT, NULL, NULL,
-     "ルートにするディレクトリーがありません。make rootfs で作ってください"},
+     "ルートにするディレクトリがありません。make rootfs で作ってください"},
     {"chroot", NULL, ENOTDIR, NULL, NULL,
-     "--rootfs にはディレクトリーを指定してください"},
+     "--rootfs にはディレクトリを指定してください"},
     {"chroot", NULL, EACCES, NULL, NULL,
      "ルートに届きません。コンテナの root は、ホストではあなたです\n"
-     "あなたの読める場所 (ホームディレクトリーなど) に置いてください"},
+     "あなたの読める場所 (ホームディレクトリなど) に置いてください"},
     {"chroot", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"chroot", NULL, EPERM, NULL, NULL,
      "ユーザー名前空間の CAP_SYS_CHROOT がありません\n"
@@ -183,11 +183,11 @@ static const struct hint hints[] = {
     {"pivot_root", NULL, EBUSY, NULL, NULL,
      "新しいルートが、今のルートと同じマウントの上にあります"},
     {"pivot_root", NULL, ENOENT, NULL, NULL,
-     "新しいルートのディレクトリーがありません。make rootfs で作ってください"},
+     "新しいルートのディレクトリがありません。make rootfs で作ってください"},
     {"pivot_root", NULL, ENOTDIR, NULL, NULL,
-     "新しいルートがディレクトリーではありません"},
+     "新しいルートがディレクトリではありません"},
     {"pivot_root", NULL, EACCES, NULL, NULL,
-     "新しいルートに届きません。途中のディレクトリーの権限を確かめてください"},
+     "新しいルートに届きません。途中のディレクトリの権限を確かめてください"},
     {"pivot_root", NULL, EPERM, APPARMOR, "1", APPARMOR_TEXT},
     {"pivot_root", NULL, EPERM, NULL, NULL, "マウント" NO_ADMIN_TEXT},
 
@@ -222,7 +222,7 @@ static const struct hint hints[] = {
 
     /* keyctl(2) */
     {"keyctl", NULL, EDQUOT, NULL, NULL,
-     "1 人が持てる鍵の数の上限です (ディスクとは無関係)\n"
+     "1 人のユーザーが持てる鍵の数の上限です (ディスクとは無関係)\n"
      "cat /proc/key-users で数を、"
      "sysctl kernel.keys.maxkeys で上限を見られます"},
     {"keyctl", NULL, EPERM, NULL, NULL,

@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル。stderr と stderr_lines は run --separate-stderr が入れる
+# $ を展開するのは内側のシェル。stderr と stderr_lines は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2054,SC2153,SC2154
 load helpers
 

@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2034,SC2154
 load helpers
 
@@ -20,7 +20,7 @@ different_links() {
         cut -d' ' -f1 | xargs
 }
 
-# 一般ユーザーだけでは名前空間を作れないホスト (Ubuntu 24.04 の既定など) がある
+# 一般ユーザーだけでは名前空間を作れないホスト (Ubuntu 24.04 のデフォルトなど) がある
 requires_rootless() {
     as_user unshare --user --net --ipc true 2>/dev/null ||
         skip "needs user namespaces without root"

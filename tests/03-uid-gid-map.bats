@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 load helpers
 
@@ -34,7 +34,7 @@ requires_rootless() {
         skip "needs user namespaces without root"
 }
 
-# 中の /tmp が、外のどこか
+# コンテナ内の /tmp が、ホストのどこか
 tmp_outside() {
     if ((10#$STEP < 6)); then
         echo /tmp
@@ -43,7 +43,7 @@ tmp_outside() {
     fi
 }
 
-# MARKER が、外のどこか。既定のルートは、プログラムの横にある
+# MARKER が、外のどこか。デフォルトのルートは、プログラムの横にある
 marker_outside() {
     local root=
     ((10#$STEP < 6)) || root=$(dirname "$(readlink -f "$BIN")")/rootfs/fs
@@ -52,7 +52,7 @@ marker_outside() {
 
 SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 
-# --- 対応づけ --------------------------------------------------------------------
+# --- マッピング --------------------------------------------------------------------
 
 # bats test_tags=to09
 @test "id inside prints 0 for user and group" {
@@ -165,7 +165,7 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
         [ "$(xargs <<<"${lines[1]}")" = "Groups: 0 65534" ]
 }
 
-# --- 中の root の力 --------------------------------------------------------------
+# --- コンテナ内の root の特権 ---------------------------------------------------
 
 # bats test_tags=to07
 @test "root inside has every capability in its own namespace" {
@@ -210,13 +210,13 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [[ $output == *"not permitted"* ]]
 }
 
-# --- 門 --------------------------------------------------------------------------
+# --- ゲート --------------------------------------------------------------------------
 
 program_runs() {
     pgrep -x "$(basename "$BIN")" >/dev/null
 }
 
-# ランチャーの write は、setgroups、uid_map、gid_map、門の順
+# ランチャーの write は、setgroups、uid_map、gid_map、ゲートの順
 # bats test_tags=to08
 @test "the command does not run, and nothing is left, when the launcher dies before it opens the gate" {
     requires root userns strace
@@ -232,7 +232,7 @@ program_runs() {
     [ -e "$(marker_outside)" ]
 }
 
-# prctl と poll を効かなくすると、残るのは門の EOF だけになる。4 番目の write が門。
+# prctl と poll を効かなくすると、残るのはゲートの EOF だけになる。4 番目の write がゲート。
 # poll(3) は、arm64 では ppoll(2) になる
 # bats test_tags=to08
 @test "end-of-file at the gate alone keeps the command from running" {
@@ -251,7 +251,7 @@ program_runs() {
     gate=$(sed -nE 's/.*pipe2\(\[[0-9]+, ([0-9]+)\], O_CLOEXEC\).*/\1/p' "$trace" | sed -n 2p)
     local launcher
     launcher=$(awk 'NR == 1 { print $1 }' "$trace")
-    # 親が門に書いた行より前に、子が setresuid することはない
+    # 親がゲートに書いた行より前に、子が setresuid することはない
     [ "$(sed -nE "s/^($launcher) +write\($gate, .*/gate/p; s/.* setresuid\(0, 0, 0.*/uid/p" \
         "$trace" | xargs)" = "gate uid" ]
 }

@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2154
 load helpers
 

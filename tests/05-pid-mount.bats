@@ -1,4 +1,4 @@
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2153,SC2154
 load helpers
 
@@ -35,7 +35,7 @@ requires_rootless() {
         skip "needs user namespaces without root"
 }
 
-# ホストの / が shared (systemd の既定) でも確かめる
+# ホストの / が shared (systemd のデフォルト) でも確かめる
 share_root() {
     mount --make-rshared /
     # マウントの元は / とは限らない (btrfs のサブボリューム、bind マウント)
@@ -283,7 +283,7 @@ FAMILY='sleep 100 & (sleep 101 &) ; setsid sleep 102 & exec sleep 103'
 @test "started in a directory that only the host's root may enter, the container starts all the same" {
     mkdir -m 700 "$BATS_TEST_TMPDIR/closed"
     cd "$BATS_TEST_TMPDIR/closed"
-    # shellcheck disable=SC2016 # $$ は、中の sh が展開する
+    # shellcheck disable=SC2016 # $$ は、内側の sh が展開する
     SUDO_UID=4711 SUDO_GID=4712 run -0 "$(user_bin)" run sh -c 'echo $$; readlink /proc/self/ns/pid'
     [ "${lines[0]}" = 1 ]
     [ "${lines[1]}" != "$(readlink /proc/self/ns/pid)" ]

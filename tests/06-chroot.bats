@@ -10,7 +10,7 @@ teardown() {
     stop_container
 }
 
-# 書き換えてよい rootfs の写しを作り、そのパスを出す
+# 書き換えてよい rootfs のコピーを作り、そのパスを出す
 copy_rootfs() {
     cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
     echo "$BATS_TEST_TMPDIR/fs"

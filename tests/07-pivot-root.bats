@@ -95,7 +95,7 @@ all_mounts() {
 # 小さなコンテナや chroot の中には、/dev の一部しかない
 # bats test_tags=to09
 @test "a device that the host does not have is left out, the others are there" {
-    # shellcheck disable=SC2016 # 中の sh が展開する
+    # shellcheck disable=SC2016 # 内側の sh が展開する
     run -0 unshare --mount sh -c 'mkdir "$1" && mount -t tmpfs tmpfs "$1" &&
         for name in null zero random urandom tty; do
             touch "$1/$name" && mount --bind "/dev/$name" "$1/$name" || exit
@@ -106,7 +106,7 @@ all_mounts() {
 
 # bats test_tags=to09
 @test "/dev/random and /dev/urandom give different bytes each time" {
-    # shellcheck disable=SC2016 # $dev は、中の sh が展開する
+    # shellcheck disable=SC2016 # $dev は、内側の sh が展開する
     run -0 inside 'for i in 1 2; do
         for dev in random urandom; do
             [ -c /dev/$dev ] && head -c 16 /dev/$dev | od -An -tx8
@@ -129,7 +129,7 @@ all_mounts() {
 
 # bats test_tags=to09
 @test "/dev/fd, stdin, stdout, stderr and ptmx are links, and they work" {
-    # shellcheck disable=SC2016 # $link は、中の sh が展開する
+    # shellcheck disable=SC2016 # $link は、内側の sh が展開する
     run -0 inside 'for link in fd stdin stdout stderr ptmx; do readlink /dev/$link; done'
     [ "$output" = '/proc/self/fd
 /proc/self/fd/0
@@ -185,7 +185,7 @@ pts/ptmx' ]
 @test "root and working directory are / of the container's own mount, seen from both sides" {
     for dir in / "$ROOTFS/tmp" "$TOP" "$BATS_TEST_TMPDIR"; do
         cd "$dir"
-        # shellcheck disable=SC2016 # $5 は、中の awk が読む
+        # shellcheck disable=SC2016 # $5 は、内側の awk が読む
         run -0 inside 'pwd -P; readlink /proc/self/cwd; awk "\$5 == \"/\"" /proc/self/mountinfo'
         [ "${lines[0]}" = / ]
         [ "${lines[1]}" = / ]
@@ -249,7 +249,7 @@ pts/ptmx' ]
     for case in /:/ "$ROOTFS:." "$ROOTFS/bin:.." "$ROOTFS/bin:../bin/.." "/:$BATS_TEST_TMPDIR/point" \
         "$BATS_TEST_TMPDIR/point:."; do
         cd "${case%%:*}"
-        # shellcheck disable=SC2016 # $# は、中の sh が展開する
+        # shellcheck disable=SC2016 # $# は、内側の sh が展開する
         run -0 "$BIN" run --rootfs "${case#*:}" sh -c 'set -- /proc/[0-9]*
             echo $#; ls -A /sys/fs/cgroup | wc -l; echo /sys/class/net/*; echo /dev/*
             echo gone >/dev/null; cat /dev/null; readlink /proc/self/cwd'

@@ -10,7 +10,7 @@ teardown() {
     umount "$BATS_TEST_TMPDIR/fs" 2>/dev/null || true
 }
 
-# 書き換えてよい rootfs の写しを、setuid やファイルのケーパビリティーが効く場所に
+# 書き換えてよい rootfs のコピーを、setuid やファイルのケーパビリティが効く場所に
 # 作る (Debian 13 の /tmp は nosuid)。busybox は名前で働きが変わるので、名前のほう
 # は同じにする
 copy_rootfs() {
@@ -21,7 +21,7 @@ copy_rootfs() {
     cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/fs/copy/busybox"
 }
 
-# /proc/PID/status の 5 つのマスク。引数は、残っているケーパビリティー
+# /proc/PID/status の 5 つのマスク。引数は、残っているケーパビリティ
 masks() {
     printf 'CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x' \
         0 "$1" "$1" "$1" 0
@@ -113,7 +113,7 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == *"Operation not permitted"* ]]
     # 万一許されても時計が狂わないように、今の時刻にする。busybox の date は、失敗
     # しても 0 で終わる
-    # shellcheck disable=SC2016 # $() は、中の sh が展開する
+    # shellcheck disable=SC2016 # $() は、内側の sh が展開する
     run inside 'date -s @$(date +%s)'
     [[ $output == *"Operation not permitted"* ]]
     run ! inside 'ip addr add 10.9.9.9/32 dev lo'
@@ -148,7 +148,7 @@ READONLY+=' /proc/dynamic_debug'
 @test "writing core_pattern is refused, also when the root inside is the host's root" {
     before=$(cat /proc/sys/kernel/core_pattern)
     # 万一書けても変わらないように、読んだものを書く
-    # shellcheck disable=SC2016 # $old は、中の sh が展開する
+    # shellcheck disable=SC2016 # $old は、内側の sh が展開する
     script='read -r old </proc/sys/kernel/core_pattern; echo "$old" >/proc/sys/kernel/core_pattern'
     unset SUDO_UID SUDO_GID
     run ! inside "$script"
@@ -163,7 +163,7 @@ READONLY+=' /proc/dynamic_debug'
 @test "not one file in /proc/sys can be opened for writing" {
     unset SUDO_UID SUDO_GID
     # 追記で開くだけで、何も書かない
-    # shellcheck disable=SC2016 # $file は、中の sh が展開する
+    # shellcheck disable=SC2016 # $file は、内側の sh が展開する
     run -0 inside 'find /proc/sys -type f -perm -200 | while read -r file; do
         if { true >>"$file"; } 2>/dev/null; then echo "$file"; fi
     done'
@@ -176,7 +176,7 @@ READONLY+=' /proc/dynamic_debug'
     for path in $MASKED; do
         [ -e "$path" ] || continue
         ((found += 1))
-        # shellcheck disable=SC2016 # $0 は、中の sh が展開する
+        # shellcheck disable=SC2016 # $0 は、内側の sh が展開する
         run -0 "$BIN" run sh -c 'if [ -d "$0" ]; then ls -A "$0"; else cat "$0"; fi' "$path"
         [ "$output" = "" ]
         # ファイルには /dev/null が重なっているので、nodev だと読めない
@@ -218,13 +218,13 @@ READONLY+=' /proc/dynamic_debug'
     ((found > 0))
     # ホストの /proc は、書けるまま
     [[ $(findmnt -n -o OPTIONS /proc) == rw* ]]
-    # shellcheck disable=SC2016 # $$ は、中の sh が展開する
+    # shellcheck disable=SC2016 # $$ は、内側の sh が展開する
     run -0 inside 'grep -q "^proc /proc proc rw," /proc/mounts && echo 0 >/proc/$$/oom_score_adj'
 }
 
 # bats test_tags=to09
 @test "with nothing but the three capabilities, kill works and a server can bind port 80" {
-    # shellcheck disable=SC2016 # $! は、中の sh が展開する
+    # shellcheck disable=SC2016 # $! は、内側の sh が展開する
     run -0 inside 'grep -q "^CapEff:.0000000020000420" /proc/self/status &&
         { sleep 100 & } && kill $! && { wait $!; echo $?; }'
     [ "${lines[-1]}" = 143 ]
@@ -234,7 +234,7 @@ READONLY+=' /proc/dynamic_debug'
     retry 5 grep -qE ':0050 0*:0000 0A ' "/proc/$CONTAINER/net/tcp" "/proc/$CONTAINER/net/tcp6"
 }
 
-# exec の許可は、exec する前のケーパビリティーで調べられる。バウンディングセットを減らす
+# exec の許可は、exec する前のケーパビリティで調べられる。バウンディングセットを減らす
 # だけでは、まだ CAP_DAC_OVERRIDE がある
 # bats test_tags=to09
 @test "the capabilities are gone before exec: a program that only others may execute is refused" {
@@ -272,7 +272,7 @@ READONLY+=' /proc/dynamic_debug'
 
 # bats test_tags=to09
 @test "with --rootfs / too, the kernel's settings and the host's secrets are covered" {
-    # shellcheck disable=SC2016 # $# は、中の sh が展開する
+    # shellcheck disable=SC2016 # $# は、内側の sh が展開する
     run -0 "$BIN" run --rootfs / sh -c 'set -- /proc/[0-9]*; echo $#; cat /proc/keys 2>/dev/null
         { true >>/proc/sys/kernel/core_pattern; } 2>/dev/null && echo open
         umount /proc 2>/dev/null && echo gone; ls -A /sys/firmware /sys/fs/cgroup'

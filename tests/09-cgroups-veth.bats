@@ -297,7 +297,7 @@ both_ends_are_up() {
 }
 
 @test "TCP from inside reaches a server on the host" {
-    # 終わりのない stdin にする。EOF だと nc が送信側を閉じ、中の nc は送る前に終わる
+    # 終わりのない stdin にする。EOF だと nc が送信側を閉じ、コンテナ内の nc は送る前に終わる
     mkfifo "$BATS_TEST_TMPDIR/silence"
     busybox nc -l -p 8081 <>"$BATS_TEST_TMPDIR/silence" >"$BATS_TEST_TMPDIR/received" 3>&- 4>&- &
     LISTENER=$!
@@ -466,7 +466,7 @@ next_is_first() {
     [[ ${lines[1]} == "  ヒント: "* ]]
     no_private_dirs
     [ "$links" = "$(ip -br link)" ]
-    # ほかの人のリンクが消えるのを待たない
+    # ほかで作られたリンクが消えるのを待たない
     run -125 strace -qq -f -e signal=none -e trace=nanosleep,clock_nanosleep \
         -o "$BATS_TEST_TMPDIR/trace" "$BIN" run --no-cgroup true
     [ ! -s "$BATS_TEST_TMPDIR/trace" ]
@@ -601,7 +601,7 @@ next_is_first() {
 @test "a group of somebody else's with the very name is neither used nor removed" {
     private_cgroups
     start_container sleep 100
-    # 次の PID のどれかと必ずぶつかるように、たくさん作る。目印は付けない
+    # 次の PID のどれかと必ず重なるように、たくさん作る。目印は付けない
     next=$CONTAINER
     own=$(group_of memory)
     for point in "${POINTS[@]}"; do
@@ -614,7 +614,7 @@ next_is_first() {
     ((LAUNCHER > next && CONTAINER < next + 100))
     limits_are 20000 100000 52428800 0 64
     run ! grep -qxF "$(group_of memory)" <<<"$foreign"
-    # shellcheck disable=SC2046 # 1 行に 1 つのディレクトリー
+    # shellcheck disable=SC2046 # 1 行に 1 つのディレクトリ
     run cat $(sed 's/.*[0-9]$/&\/cgroup.procs/;t;d' <<<"$foreign")
     [ "$status" = 0 ] && [ "$output" = "" ]
     end_container

@@ -3,7 +3,7 @@
 #
 # 各階層の一番上には空の cgroup を重ねるので、ほかのスイートとは混ざらない。
 #
-# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
+# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、内側の sh
 # shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
 load helpers
 load host/cgroups
@@ -124,7 +124,7 @@ expected_limits() {
     end_container
     no_private_dirs
     ! is_v2 memory || [ "$(cat "$(top_of memory)/cgroup.subtree_control")" = memory ]
-    # そのあいだに、ほかの人が隣の cgroup の制限に使い始めたものは、有効なまま
+    # そのあいだに、誰かが隣の cgroup の制限に使い始めたものは、有効なまま
     if is_v2 pids; then
         start_container --no-veth sleep 100
         mkdir "$(top_of pids)/neighbour"
@@ -295,7 +295,7 @@ in_groups() (
     run -0 --separate-stderr "$BIN" run --no-veth true
     [ "$output$stderr" = "" ]
     [ -d "$group/somebody" ]
-    # v2 では、memory も同じディレクトリー
+    # v2 では、memory も同じディレクトリ
     [ "$memory" = "$group" ] || [ ! -e "$memory" ]
     rmdir "$group/somebody"
     run -0 "$BIN" run --no-veth true
@@ -395,7 +395,7 @@ $(top_of pids)/container-steps/1-2" ]
 # --- 中から制限を外そうとする ---------------------------------------------------
 
 # 引数 (sudoer か root) として lift を始め、終わりまで待つ。書けるはずのない cgroup の
-# ディレクトリーを、呼び出し元が 3 番から 20 番に開いたまま残す
+# ディレクトリを、呼び出し元が 3 番から 20 番に開いたまま残す
 start_lift() {
     local who=$1
     shift
@@ -409,7 +409,7 @@ start_lift() {
 }
 
 # 守る行: prepare_exec(pipes)、drop_capabilities(opt->keep)、
-# write_file("/proc/sys/user/max_user_namespaces", "0") (0 に対応づくとき)
+# write_file("/proc/sys/user/max_user_namespaces", "0") (0 にマッピングされるとき)
 @test "no trick of the container's root lifts a limit: mounts, namespaces, descriptors, new groups" {
     for who in root sudoer; do
         start_lift $who --cpuset 0

@@ -1,5 +1,5 @@
-# 設計書の 4 章: コマンド行と終了ステータス
-# $ を展開するのは中のシェル。stderr と stderr_lines は run --separate-stderr が入れる
+# 設計書の 4 章: コマンドラインと終了ステータス
+# $ を展開するのは内側のシェル。stderr と stderr_lines は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2034,SC2154
 load helpers
 
@@ -403,7 +403,7 @@ teardown() {
     stop_container
 }
 
-# --- ケーパビリティー ------------------------------------------------------------
+# --- ケーパビリティ ------------------------------------------------------------
 
 effective() {
     "$@" grep ^CapEff: /proc/self/status | cut -f2

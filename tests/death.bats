@@ -163,7 +163,7 @@ only_net() {
         FIRED=1 only_net -r child,rt_sigprocmask,1,entry,kill=KILL@launcher
         teardown
         prepare_one $step
-        # 開いた門を、もう通ったあと
+        # 開いたゲートを、もう通ったあと
         FIRED=1 only_net -r child,setresuid,1,exit,kill=KILL@launcher
         teardown
     done

@@ -47,6 +47,10 @@ $ ps -o pid=,args= -p 4711
 # exit
 $ echo $?
 130
+$ cat <<EOF
+>   indented
+> EOF
+  indented
 ```
 END
     [[ $output == *'4 passed, 0 failed, 0 skipped' ]]

@@ -1,18 +1,18 @@
 # コンテナの外へ出ようとする、あらゆる試み。出られないルートを持つ 07 からあとの 3
-# つのプログラムを、sudo 経由 (中の root はホストの attendee) と、本物の root (0 が 0
-# に対応づく) の両方で調べる。
+# つのプログラムを、sudo 経由 (コンテナ内の root はホストの attendee) と、本物の root (0 が 0
+# にマッピングされる) の両方で調べる。
 #
 # わざと開いているものは「開いている」ことを確かめ、どこで閉じるかを書く。
 #
 # 「守る行」は、消すとそのテストが失敗する行。main.c のものは、どのステップかも書く。
 # 2 つ並べて「と」とあるのは二重の守りで、両方を消して初めて失敗する。
 #
-# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、中の sh
+# shellcheck disable=SC2016,SC2030,SC2031 # $ を展開するのは、内側の sh
 load helpers
 
 setup_file() {
     [ "$(id -u)" = 0 ] || skip "needs root"
-    # 対応づいた attendee にも届く、スイートだけの tmpfs
+    # マッピングされた attendee にも届く、スイートだけの tmpfs
     export DIR=$USER_HOME/escape MARK=$USER_HOME/escape/marker
     mkdir "$DIR"
     cp "$(dirname "$BIN")"/step0[789] "$DIR"
@@ -31,7 +31,7 @@ setup_file() {
     attempt_everything
 }
 
-# ホストにいる、中の root と同じ id のプロセス。中からは、見えてはいけない
+# コンテナ内の root と同じ id の、ホストのプロセス。コンテナから見えてはいけない
 start_victims() {
     sleep 1000 3>&- 4>&- &
     export ROOT_VICTIM=$!
@@ -130,7 +130,7 @@ ALL='07 08 09'
     done
 }
 
-# CVE-2024-21626: 作業ディレクトリーやコマンドを、閉じる前の fd ごしに指す
+# CVE-2024-21626: カレントディレクトリやコマンドを、閉じる前の fd ごしに指す
 # 守る行: prepare_exec(pipes) が execvp() より先にあること
 @test "a command named through a descriptor of the caller's is not found" {
     cp "$(command -v busybox)" "$DIR/outside"
@@ -159,7 +159,7 @@ ALL='07 08 09'
     done
 }
 
-# ホストのファイルは、中のもの。それでも、プロセスと cgroup は見えない
+# ホストのファイルが、コンテナのもの。それでも、プロセスと cgroup は見えない
 # 守る行: bind_rootfs() の fchdir(tree)
 @test "with --rootfs / and --rootfs . the processes and cgroups are the container's only" {
     for step in $ALL; do
@@ -217,7 +217,7 @@ ALL='07 08 09'
     [ "$output" = 'done' ]
 }
 
-# わざと開けてある: 0 が 0 に対応づくと、許可ビットの上ではホストの root そのもの。
+# わざと開けてある: 0 が 0 にマッピングされると、許可ビットの上ではホストの root そのもの。
 # core_pattern に書ければホストを乗っ取れる。08 の cover_paths() が閉じる
 @test "in 07, plain root may still open the host's core_pattern: OPEN on purpose" {
     grep -qx /proc/sys/kernel/core_pattern "$RESULTS/07-root.writable"
@@ -277,7 +277,7 @@ ALL='07 08 09'
     result "$ALL" "$BOTH" EPERM make_char_device make_block_device make_device_in_dev
 }
 
-# /dev/null などは、ホストのデバイスそのもの。持ち主が同じなら chmod できてしまう
+# /dev/null などは、ホストのデバイスそのもの。所有者が同じなら chmod できてしまう
 # 守る行: write_id_maps() の invoking_uid()
 @test "the attendee's root cannot change the mode or times of the host's devices and /proc" {
     result "$ALL" sudoer refused chmod_null chmod_tty touch_null chmod_proc chmod_sys
@@ -289,7 +289,7 @@ ALL='07 08 09'
 }
 
 # わざと開けてある: /proc のファイルのモードは、PID 名前空間が違っても 1 つしかなく、
-# 0 に対応づいた root はその持ち主。sudo から動かせば閉じる
+# 0 にマッピングされた root はその所有者。sudo から動かせば閉じる
 @test "with plain root, chmod of a file in /proc is OPEN, and reaches the host's" {
     result "$ALL" root open chmod_proc
 }
@@ -528,7 +528,7 @@ start_evil() {
     run -0 launch 09 root true
 }
 
-# わざと開けてある: 持ち主なら、書けないファイルのモードは変えられる。ランチャーの
+# わざと開けてある: 所有者なら、書けないファイルのモードは変えられる。ランチャーの
 # ファイルが自分のものだから。root の持つ場所に置けば閉じる
 # bats test_tags=san:no
 @test "a launcher that root owns can neither be written nor be chmod-ed by the attendee's root" {
@@ -582,7 +582,7 @@ elf: 1' ]
     [ "$state" = "$(cat /proc/self/mountinfo)" ]
 }
 
-# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の持ち主が、ディレ
+# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の所有者が、ディレ
 # クトリーとリンクを入れ替え続ける。race COUNT STEP WHO NAME SCRIPT
 race() {
     local count=$1 step=$2 who=$3 name=$4 i

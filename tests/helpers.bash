@@ -3,7 +3,7 @@
 # shared/scripts/test.sh が次の変数を渡す。
 #   BIN   試すプログラム (絶対パス)。デフォルトは ./stepNN
 #   STEP  その番号 (01 から 09)
-#   TOP   リポジトリの一番上
+#   TOP   リポジトリのトップ
 # スイートは、使い捨てのホスト (tests/host/host.sh) の中で動く。
 
 bats_require_minimum_version 1.8.0
@@ -97,8 +97,8 @@ within() {
     timeout --signal KILL $(($1 * WAIT_FACTOR)) "${@:2}"
 }
 
-# コンテナを背後で始め、中のコマンドが動き出すまで待つ。LAUNCHER にランチャーの
-# PID を、CONTAINER に中の PID 1 の (ホストから見た) PID を入れる
+# コンテナを背後で始め、そのコマンドが動き出すまで待つ。LAUNCHER にランチャーの
+# PID を、CONTAINER にコンテナの PID 1 の (ホストから見た) PID を入れる
 start_container() {
     # 背後のジョブは INT と QUIT を無視させられているので、元に戻す
     env --default-signal "$BIN" run "$@" </dev/null 3>&- 4>&- &

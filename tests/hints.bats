@@ -77,7 +77,7 @@ inject_at() {
 with_sysctl() {
     local name=$1 value=$2
     shift 2
-    # shellcheck disable=SC2016 # $0 などは、中の sh が展開する
+    # shellcheck disable=SC2016 # $0 などは、内側の sh が展開する
     unshare --mount sh -c 'mount -t tmpfs tmpfs /proc/sys/kernel &&
         echo "$1" >"/proc/sys/kernel/$0" && shift && exec "$@"' "$name" "$value" "$@"
 }
@@ -475,7 +475,7 @@ in_cgroup() (
     # shellcheck disable=SC2016
     run unshare --mount sh -c 'for dir in $(findmnt -rno TARGET -t cgroup,cgroup2); do
         mount -o remount,bind,ro "$dir"; done; exec "$0" run true' "$(step 09)"
-    # 同じ v2 の木にほかのランチャーがいれば、ディレクトリーはもうある
+    # 同じ v2 の木にほかのランチャーがいれば、ディレクトリはもうある
     [[ $output == *": open "* ]] ||
         expect 'mkdir|cgroup|EROFS|-' 125 'mkdir /sys/fs/cgroup/*: Read-only file system'
     cover_cgroups

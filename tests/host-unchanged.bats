@@ -1,5 +1,5 @@
 # 約束 1: どう終わっても、ホストは前のまま
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2153
 load helpers
 load host/cgroups

@@ -1,5 +1,5 @@
 # 使い捨てのホスト (host/host.sh) と、自分のプログラムを試すとき (make check) の動かし方
-# $ を展開するのは中のシェル
+# $ を展開するのは内側のシェル
 # shellcheck disable=SC2016
 load helpers
 

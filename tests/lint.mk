@@ -18,7 +18,7 @@ need = @! LC_ALL=C type $1 2>&1 | grep 'not found' >&2 || { echo '  ヒント: $
 lint: lint-clang-tidy lint-shellcheck lint-cppcheck lint-shfmt lint-clang-format lint-width
 lint-clang-tidy: $(patsubst %,lint-clang-tidy/%,$(filter %.c,$C))
 lint-shellcheck: $(SHELLS:%=lint-shellcheck/%)
-lint-docs: lint-prose lint-links lint-pictures lint-breaks
+lint-docs: lint-prose lint-links lint-pictures lint-words lint-breaks
 
 # 始める前に、1 度だけ調べる
 lint-tools:
@@ -69,7 +69,11 @@ lint-links:
 lint-pictures:
 	$(call need,xmllint,make setup-docs)
 	@$(if $(filter %.svg,$(DOCS)),xmllint --noout $(filter %.svg,$(DOCS)))
-# コードのコメントも文章。語の途中で折らない
+# コードのコメントと図も文章。同じ語で書く
+lint-words:
+	@node slides/tool/check-words.mjs $(filter-out slides/tool/test/%,$(filter %.c %.h %.sh %.bash %.bats %.mjs %.py %.mk %.gp %.svg GNUmakefile .ci/%,$(FILES))) || \
+	    { echo '  ヒント: 語は slides/tool/words.yml にあります' >&2; exit 1; }
+# 語の途中で折らない
 lint-breaks:
 	@node slides/tool/check-breaks.mjs $C || \
 	    { echo '  ヒント: 、か。のあと、または文節の切れ目で折ります' >&2; exit 1; }

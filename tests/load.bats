@@ -4,9 +4,9 @@ load helpers
 
 COUNT=200
 
-# 中のスクリプト: 自分のアドレスを答えるサーバーを始め、ゲートウェイと話した結果を
+# コンテナで動くスクリプト: 自分のアドレスを答えるサーバーを始め、ゲートウェイと話した結果を
 # 書き、標準入力が閉じるまで待つ。ゲートウェイも、相手のアドレスをそのまま返す
-# shellcheck disable=SC2016 # 展開するのは、中の sh
+# shellcheck disable=SC2016 # 展開するのは、内側の sh
 talk='
 own=$(ip -4 -o addr show veth-child | sed "s/.*inet \([0-9.]*\).*/\1/")
 nc -ll -p 7001 -e echo "$own" &
@@ -96,7 +96,7 @@ half_of_the_links_are_gone() {
 }
 
 # ADDRESS/PORT... に順につなぎ、相手と、その答え (なければ nobody) を書く
-# shellcheck disable=SC2016 # 展開するのは、中の bash
+# shellcheck disable=SC2016 # 展開するのは、内側の bash
 ask='
 for target; do
     answer=

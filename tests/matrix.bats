@@ -74,7 +74,7 @@ row_of() {
     [ "$(row_of 'cgroup のパス')" = '09: /' ]
     [ "$(row_of '自分だけの cgroup')" = '09: あり' ]
     [ "$(row_of 'ホストから見た uid')" = '03: 1234' ]
-    [[ $(row_of 'ケーパビリティー') =~ ^02:\ 0,\ 03:\ [0-9]+,\ 08:\ 3$ ]]
+    [[ $(row_of 'ケーパビリティ') =~ ^02:\ 0,\ 03:\ [0-9]+,\ 08:\ 3$ ]]
     [ "$(row_of 'CPU の上限')" = '09: 0.2' ]
     [ "$(row_of 'メモリーの上限')" = '09: 50M' ]
     [ "$(row_of 'プロセス数の上限')" = '09: 64' ]
@@ -103,8 +103,8 @@ row_of() {
     run -0 tests/measure/matrix.sh --check
     # 表のほかは変わらない
     for document in README.ja.md slides/00.md; do
-        diff <(grep -v '^| マウントの数 \|^| ケーパビリティー ' "$TOP/$document") \
-            <(grep -v '^| マウントの数 \|^| ケーパビリティー ' "$document")
+        diff <(grep -v '^| マウントの数 \|^| ケーパビリティ ' "$TOP/$document") \
+            <(grep -v '^| マウントの数 \|^| ケーパビリティ ' "$document")
     done
 }
 
@@ -140,7 +140,7 @@ row_of() {
     run -2 tests/measure/matrix.sh --bogus
     [[ ${lines[0]} == 'matrix: unknown argument: --bogus' ]]
     [[ ${lines[1]} == '  ヒント: '* ]]
-    # 人のホームの中は、ほかの人には見えない。コピーを試す
+    # ホームは、その他のユーザーには見えない。コピーを試す
     mkdir -p "$USER_HOME/tests/measure" "$USER_HOME/shared/scripts"
     cp "$TOP/tests/measure/matrix.sh" "$USER_HOME/tests/measure"
     cp "$TOP/shared/scripts/environment.bash" "$USER_HOME/shared/scripts"

@@ -32,7 +32,7 @@ requires_network() {
     skip 'needs a network for a Debian mirror'
 }
 
-# 1 つの uid しか持たない木で、中のコマンドが動く。
+# 1 つの uid しか持たないツリーで、そこのコマンドが動く。
 assert_usable() {
     run -0 chroot fs sh -c 'ls /demo && id -u && cat /etc/resolv.conf'
     [[ ${lines[0]} == unchroot && ${lines[1]} == 0 ]]

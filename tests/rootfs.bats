@@ -10,7 +10,7 @@ setup_file() {
     local name
     export DEMO_DIR=$BATS_FILE_TMPDIR/demo
     mkdir "$DEMO_DIR"
-    for name in unchroot memhog cpuburn forkbomb; do
+    for name in unchroot memhog cpuburn quota forkbomb; do
         "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread \
             -o "$DEMO_DIR/$name" "$TOP/rootfs/demo/$name.c"
     done
@@ -333,7 +333,7 @@ build_with_resolv_conf() {
     mkdir etc
     cp "$1" etc/resolv.conf
     cp -a /etc/alternatives etc # awk などは、ここを通る
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     unshare --mount sh -ec '
         mount --bind etc /etc
         mount -t tmpfs tmpfs /run
@@ -420,7 +420,7 @@ build_with_resolv_conf() {
     mkdir 'my source'
     touch 'my source/precious'
     mkdir 'fs/mnt/with space'
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     run -1 unshare --mount sh -c '
         mount --bind "my source" "fs/mnt/with space"
         exec "$0" busybox fs' "$build"
@@ -570,7 +570,7 @@ build_with_resolv_conf() {
 
 @test "demo programs are static: they run where no library is" {
     local name
-    for name in unchroot memhog cpuburn forkbomb; do
+    for name in unchroot memhog cpuburn quota forkbomb; do
         run ldd "$DEMO_DIR/$name"
         [[ $output == *'not a dynamic executable'* ||
             $output == *'statically linked'* ]]
@@ -603,7 +603,7 @@ build_with_resolv_conf() {
 @test "unchroot: after pivot_root it runs the command, which is still inside" {
     requires root
     echo outside >marker
-    # shellcheck disable=SC2016 # 中のシェルで展開する
+    # shellcheck disable=SC2016 # 内側のシェルで展開する
     run -0 unshare --mount sh -ec '
         mount --bind "$1" "$1"
         cd "$1"
@@ -669,6 +669,22 @@ cpu_time() {
     echo "one=$one two=$two scaled=$scaled"
     ((10#$two * 10 > 10#$one * 14 && 10#$two < 10#$one * 3))
     ((10#$scaled * 10 > 10#$one * 20 && 10#$scaled < 10#$one * 5))
+}
+
+@test "quota: it uses so much CPU time, and says how long that took" {
+    run -0 "$DEMO_DIR/quota" 20 0.5
+    [[ ${lines[0]} =~ ^'20 ms of CPU: '([0-9]+)' ms'$ ]]
+    ((BASH_REMATCH[1] >= 20))
+    [[ ${lines[1]} =~ ^'0.5 ms of CPU: '[0-9]+' ms'$ ]]
+    # 時計を読む時間は、カーネルの分になる
+    local TIMEFORMAT='%U %S' used
+    used=$({ time "$DEMO_DIR/quota" 600 >/dev/null 3>&-; } 2>&1)
+    echo "used $used"
+    awk '{ exit !($1 + $2 >= 0.58) }' <<<"$used"
+    run -2 "$DEMO_DIR/quota"
+    [[ ${lines[0]} == 'quota: missing MS' ]]
+    run -2 "$DEMO_DIR/quota" 5 0
+    [[ ${lines[0]} == "quota: bad MS: '0'" ]]
 }
 
 @test "forkbomb: a limit shows as EAGAIN, the children are gone afterwards" {

@@ -122,7 +122,7 @@ rootless_is_allowed() {
     rootless_is_allowed
     for step in 05 06 07 08; do
         as_attendee $step
-        # shellcheck disable=SC2016 # $$ は、中の sh が展開する
+        # shellcheck disable=SC2016 # $$ は、内側の sh が展開する
         run -0 inside 'echo $$; ls /proc | grep -c "^[0-9]"; true'
         [ "${lines[0]}" = 1 ]
         ((lines[1] <= 3))
@@ -230,7 +230,7 @@ rootless_is_allowed() {
 @test "when user.max_user_namespaces is 0, the hint names that switch" {
     rootless_is_allowed
     for step in 02 05 08; do
-        # shellcheck disable=SC2016 # $0 は、中の sh が展開する
+        # shellcheck disable=SC2016 # $0 は、内側の sh が展開する
         run -125 as_user unshare --user --map-root-user sh -c \
             'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" run true' "$USER_HOME/step$step"
         [ "${lines[0]}" = "step$step: clone3: No space left on device" ]
@@ -238,13 +238,13 @@ rootless_is_allowed() {
     done
 }
 
-# Ubuntu 24.04 は名前空間を作らせるが、中のケーパビリティーをすべて拒む。対応づけは外の
+# Ubuntu 24.04 は名前空間を作らせるが、そこでのケーパビリティをすべて拒む。マッピングは外の
 # 親が書くので、03 までは動く。スイッチのファイルは、本物と同じ場所に作る
 @test "when AppArmor takes the capabilities, 02 and 03 still run, and the hint names its switch in 04 to 08" {
     requires strace
     rootless_is_allowed
     for step in 02 03 04 05 06 07 08; do
-        # shellcheck disable=SC2016 # $0 などは、中の sh が展開する
+        # shellcheck disable=SC2016 # $0 などは、内側の sh が展開する
         run unshare --mount sh -c 'mount -t tmpfs -o mode=755 tmpfs /proc/sys/kernel &&
             echo 1 >/proc/sys/kernel/apparmor_restrict_unprivileged_userns &&
             exec setpriv --reuid attendee --regid attendee --init-groups strace -f -qq -o /dev/null \
@@ -267,7 +267,7 @@ rootless_is_allowed() {
 @test "when a part of /proc is masked outside, as in Docker, the hint says so" {
     rootless_is_allowed
     for step in 05 06 07 08; do
-        # shellcheck disable=SC2016 # $0 は、中の sh が展開する
+        # shellcheck disable=SC2016 # $0 は、内側の sh が展開する
         run -125 unshare --mount sh -c 'mount --bind /dev/null /proc/version && exec "$0" run true' \
             "$BATS_TEST_TMPDIR/step-$step"
         [[ ${lines[0]} =~ ^"step$step: mount "/?"proc: Operation not permitted"$ ]]

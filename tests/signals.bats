@@ -1,5 +1,5 @@
 # シグナル、端末、終了ステータス (設計書の 4 章と、5 章の約束 2 と 3)
-# $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
+# $ を展開するのは内側のシェル。stderr は run --separate-stderr が入れる
 # retry と eval の中で使う変数、printf に渡すエスケープ、サブシェルも承知の上
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2059,SC2153,SC2154
 load helpers
@@ -86,7 +86,7 @@ open_terminal() {
     exec 8>"$KEYS"
 }
 
-# 中のものは、端末が切れた HUP と、PID 名前空間の終わりで消える
+# 残りのプロセスは、端末が切れた HUP と、PID 名前空間の終わりで消える
 close_terminal() {
     [ -n "$TERMINAL" ] || return 0
     exec 8>&-
@@ -240,7 +240,7 @@ state_is() {
     done
 }
 
-# 中のランチャーはシグナルを止めて sigwaitinfo で待つので、handler がない
+# 内側のランチャーはシグナルを止めて sigwaitinfo で待つので、handler がない
 @test "a launcher as PID 1 of a container passes the signal on, instead of being killed" {
     requires root userns
     local inner
@@ -257,7 +257,7 @@ state_is() {
     ends_with 140
 }
 
-# 中のプログラムも同じなので、find_container では見分けられない。& の中で $(step) を
+# 内側のプログラムも同じなので、find_container では見分けられない。& の中で $(step) を
 # 使うと、そのための子をコンテナと間違える
 start_nested() {
     local program
@@ -292,7 +292,7 @@ start_nested() {
     strace -f -qq -o /dev/null -e trace=sethostname -e inject=sethostname:signal=STOP \
         env --default-signal "$(step 05)" run echo ran </dev/null >"$OUT" 3>&- 4>&- &
     local tracer=$! child
-    # 対応づけが済み、名前を付ける所で止められる子
+    # マッピングが済み、名前を付ける所で止められる子
     retry 20 eval '[ "$(pgrep -cx step05)" = 2 ] && child=$(pgrep -x step05 --newest) &&
         [ -n "$(xargs <"/proc/$child/uid_map")" ]'
     kill -TERM "$(pgrep -x step05 --oldest)"

@@ -2,7 +2,7 @@
 #
 # test.sh --negative では、答えの代わりに、もとのステップのプログラムを使う。どのテスト
 # も、それでは失敗しなければならない。
-# $ を展開するのは中のシェル。stderr は run --separate-stderr が入れる
+# $ を展開するのは内側のシェル。stderr は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2153,SC2154
 load helpers
 load host/cgroups
@@ -21,12 +21,14 @@ teardown() {
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    umount /etc/subuid /etc/subgid 2>/dev/null || true
+    umount /etc/subuid /etc/subgid "$USER_HOME/volume/below" 2>/dev/null || true
     ip link delete br-steps 2>/dev/null || true
     ip link delete uplink 2>/dev/null || true
+    # ほかのテストのパケットを捨てないように。ネットワークは、このスイートだけのもの
+    nft flush ruleset 2>/dev/null || true
 }
 
-# 答えを、rootfs/fs の横に写す。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
+# 答えを、rootfs/fs の横にコピーする。BIN と、attendee から見た USER_BIN ができる: answer 05-reaper
 answer() {
     local program=$TOP/build${ASAN_OPTIONS:+/sanitize}/solutions/$1
     [ -z "${negative:-}" ] || program=$TOP/step${1%%-*}
@@ -194,7 +196,7 @@ find_command() {
     answer 05-reaper
     run -7 "$BIN" run sh -c 'echo $$; cat /proc/1/comm; exit 7'
     [ "${lines[*]}" = "2 init" ]
-    # PID 1 でないコマンドには、シグナルの既定の動作が効く
+    # PID 1 でないコマンドには、シグナルのデフォルトの動作が効く
     run -143 "$BIN" run sh -c 'kill -TERM $$; sleep 5'
     run -137 "$BIN" run sh -c 'kill -KILL $$; sleep 5'
     requires gcc
@@ -237,7 +239,7 @@ no_zombies() {
         kill "-$name" "$LAUNCHER"
         ends_with 5 "$LAUNCHER"
     done
-    # ハンドラーがなければ、既定の動作で終わる
+    # ハンドラーがなければ、デフォルトの動作で終わる
     start_reaper sleep 100
     kill -TERM "$LAUNCHER"
     ends_with 143 "$LAUNCHER"
@@ -372,10 +374,87 @@ END
     [[ ${lines[0]} == *": mount overlay: Invalid argument" ]]
 }
 
+# --- 07-volume -----------------------------------------------------------------
+
+# ホストのディレクトリ。その下にもう 1 つのマウントがある
+make_volume() {
+    VOLUME=$USER_HOME/volume
+    mkdir -p "$VOLUME/below"
+    mount -t tmpfs tmpfs "$VOLUME/below"
+    echo from-host >"$VOLUME/note"
+    chmod 777 "$VOLUME" "$VOLUME/below"
+}
+
+@test "volume: a directory of the host is there, both sides write, and the files are the user's" {
+    requires sudo
+    answer 07-volume
+    make_volume
+    run -0 as_sudoer "$USER_BIN" run -v "$VOLUME:/mnt" sh -c 'cat /mnt/note && echo hi >/mnt/below/new && ls -ln /mnt/below'
+    [ "${lines[0]}" = from-host ]
+    [[ ${lines[2]} == *' 0 '*' 0 '*' new' ]]
+    [ "$(cat "$VOLUME/below/new")" = hi ]
+    [ "$(stat -c %U "$VOLUME/below/new")" = attendee ]
+}
+
+@test "volume: with :ro nothing can be written, not in a mount below it either" {
+    answer 07-volume
+    make_volume
+    run -0 "$BIN" run -v "$VOLUME:/mnt:ro" sh -c 'cat /mnt/note && ! touch /mnt/x && ! touch /mnt/below/x &&
+        ! mount -o remount,rw /mnt && ! umount /mnt/below'
+    [ "${lines[0]}" = from-host ]
+    [ ! -e "$VOLUME/below/x" ]
+    touch "$VOLUME/below/x"
+}
+
+@test "volume: several, also a file; the host's mounts are as before" {
+    answer 07-volume
+    make_volume
+    local before
+    before=$(cat /proc/self/mountinfo)
+    run -0 "$BIN" run -v "$VOLUME:/mnt" -v "$VOLUME/note:/etc/hosts:ro" -- cat /mnt/note /etc/hosts
+    [ "$output" = $'from-host\nfrom-host' ]
+    [ "$(cat /proc/self/mountinfo)" = "$before" ]
+}
+
+@test "volume: a target that is missing, a symlink, or the root itself is refused; .. stays inside" {
+    answer 07-volume
+    make_volume
+    local fs error target
+    fs=$(dirname "$BIN")/rootfs/fs
+    ln -s "$VOLUME" "$fs/link"
+    for error in 'openat2 /nowhere: No such file or directory' 'openat2 /link: Too many levels of symbolic links' \
+        'move_mount /: Device or resource busy' 'move_mount /mnt/..: Device or resource busy' \
+        'move_mount /etc/hosts: Invalid argument'; do
+        target=${error#* }
+        run -125 "$BIN" run -v "$VOLUME:${target%%: *}" true
+        echo "${lines[0]}"
+        [ "${lines[0]}" = "07-volume: $error" ]
+    done
+    rm "$fs/link"
+    [ ! -e "$fs/nowhere" ]
+    run -0 "$BIN" run -v "$VOLUME:/../../mnt" cat /mnt/note
+    [ "$output" = from-host ]
+}
+
+@test "volume: a source that the invoking user cannot reach, or that is missing, is an error" {
+    answer 07-volume
+    make_volume
+    run -125 "$BIN" run -v "$VOLUME/none:/mnt" true
+    [ "${lines[0]}" = "07-volume: open_tree $VOLUME/none: No such file or directory" ]
+    run -2 "$BIN" run -v "$VOLUME" true
+    [ "${lines[0]}" = '07-volume: -v needs HOST:/CONTAINER[:ro]' ]
+    run -2 "$BIN" run -v
+    run -2 "$BIN" run -v "$VOLUME:/mnt:rw" true
+    requires sudo
+    mkdir -m 700 "$VOLUME/roots"
+    run -125 as_sudoer "$USER_BIN" run -v "$VOLUME/roots/.:/mnt" true
+    [[ $output == *"open_tree $VOLUME/roots/.: Permission denied"* ]]
+}
+
 # --- 07-terminal ---------------------------------------------------------------
 
 # 本物の端末 (pty) の中で、bash のスクリプトを動かす。画面は SCREEN に、打つものは fd 8
-# に書く。$RUN が答えのプログラム。PID 名前空間の終わりで、中のものも消える
+# に書く。$RUN が答えのプログラム。PID 名前空間が終わると、そのプロセスも消える
 open_terminal() {
     requires script
     SCREEN=$BATS_TEST_TMPDIR/screen
@@ -493,7 +572,7 @@ status 7" ]
     cmp "$BATS_TEST_TMPDIR/paste" "$fs/tmp/pasted"
 }
 
-# 守る行: waitpid(relay_pid, NULL, 0) と、コンテナが終わっても出力を運ぶこと
+# 守る行: waitpid(relay_pid, NULL, 0) と、コンテナが終わっても出力を届けること
 @test "terminal: a launcher ends only when all that the container wrote is on the screen" {
     answer 07-terminal
     local relay fs
@@ -775,7 +854,7 @@ int main(int argc, char **argv)
 }
 END
     ulimit -c 0
-    # PID 1 にはシグナルの既定の動作がないが、これは別。seccomp(2)
+    # PID 1 にはシグナルのデフォルトの動作がないが、これは別。seccomp(2)
     run -159 "$BIN" run foreign x32
     run -159 "$BIN" run sh -c 'foreign x32; exit $?'
     # i386 を動かせないカーネルもある
@@ -809,7 +888,7 @@ END
 
 # --- 09-exec -------------------------------------------------------------------
 
-# 中の、名前空間の番号と、力と、開いている fd。パイプでつなぐと、シェルがそれを開いて
+# コンテナ内の、名前空間の番号、特権、開いている fd。パイプでつなぐと、シェルがそれを開いて
 # いることがある
 LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
         [ "$(readlink $name)" = "$(readlink /proc/1/ns/$name)" ] || echo "another $name"; done
@@ -910,7 +989,7 @@ TERM=vt100" ]
     strace -f -qq -o /dev/null -e trace=capset -e inject=capset:delay_exit=1000000 \
         "$BIN" exec "$CONTAINER" sleep 101 </dev/null 3>&- 4>&- &
     PIDS+=($!)
-    # 力を減らし終えたところで止まっている、自分の子でないプロセス
+    # 特権を落とし終えたところで止まっている、自分の子でないプロセス
     local look='for dir in /proc/[0-9]*; do
         grep -qx 09-exec $dir/comm 2>/dev/null || continue
         grep -q "^CapEff:.*20000420" $dir/status || continue
@@ -926,7 +1005,7 @@ looked() {
 }
 
 # CVE-2019-5736。コマンドが "#!/proc/self/exe" のスクリプトなら、
-# 中で動くのはホストのプログラム。中の PID 1 は、それを開いておき、終わってから書く
+# コンテナ内で動くのはホストのプログラム。PID 1 は、それを開いておき、終わってから書く
 # 守る行: run_from_sealed_copy(argv)
 # bats test_tags=san:no
 @test "exec: a container cannot overwrite the host's program through /proc/PID/exe" {
@@ -1156,4 +1235,74 @@ END
     nft flush chain ip filter DOCKER-USER
     nft flush chain inet others passing
     [ "$(nft list ruleset)" = "$before" ]
+}
+
+# --- 09 publish.sh -------------------------------------------------------------
+
+# 表ができるまで待つ: publish PID HOSTPORT:PORT...
+publish() {
+    env --default-signal "$PUBLISH" "$@" </dev/null >"$BATS_TEST_TMPDIR/published" 2>&1 3>&- 4>&- &
+    PUBLISHER=$!
+    PIDS+=("$PUBLISHER")
+    retry 2 grep -q ' -> ' "$BATS_TEST_TMPDIR/published"
+}
+
+# TO が 80 で待ち受け、FROM から ADDRESS の 8080 に送った 1 行が届くか
+reaches_published() {
+    local from=$1 to=$2 address=$3 got=$BATS_TEST_TMPDIR/got server
+    : >"$got"
+    inside_of "$to" nc -nl -p 80 </dev/null >"$got" 2>&1 3>&- 4>&- &
+    server=$!
+    retry 5 eval '[ -n "$(inside_of "$to" ss -Hltn "sport = 80")" ]'
+    inside_of "$from" sh -c "echo hello | nc -N -w 2 $address 8080" || true
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    grep -qx hello "$got"
+}
+
+@test "publish: the port is reached from 127.0.0.1, from the host and from outside; Ctrl-C leaves nothing" {
+    requires net nc nft
+    PUBLISH=${BRIDGE/bridge.sh/publish.sh}
+    start_networks
+    run -0 "$BRIDGE" up "$FIRST"
+    local before
+    before=$(nft list ruleset)
+    publish "$FIRST" 8080:80
+    reaches_published $$ "$FIRST" 127.0.0.1
+    reaches_published $$ "$FIRST" 192.0.2.10
+    reaches_published "$OUTSIDE" "$FIRST" 192.0.2.10
+    run -1 --separate-stderr timeout 5 "$PUBLISH" "$FIRST" 8080:81
+    [ "${stderr_lines[0]}" = "publish.sh: port 8080 is already in use" ]
+    run -1 --separate-stderr timeout 5 "$PUBLISH" "$FIRST" 80
+    [ "${stderr_lines[0]}" = "publish.sh: not HOSTPORT:PORT: '80'" ]
+    kill -INT "$PUBLISHER"
+    ends_with 130 "$PUBLISHER"
+    [ "$(nft list ruleset)" = "$before" ]
+    [ "$(cat /proc/sys/net/ipv4/conf/br-steps/route_localnet)" = 0 ]
+    run -0 "$BRIDGE" down
+}
+
+@test "bridge: containers find each other by name; rootfs is not changed, and down takes the names away" {
+    requires net nc nft
+    [ -z "${negative:-}" ]
+    local hosts first second
+    hosts=$(dirname "$BIN")/rootfs/fs/etc/hosts
+    local before
+    before=$(cat "$hosts")
+    start_container --no-veth --no-cgroup sleep 1000
+    PIDS+=("$LAUNCHER")
+    first=$CONTAINER
+    start_container --no-veth --no-cgroup sleep 1001
+    second=$CONTAINER
+    run -0 "$BRIDGE" up "web=$first" "db=$second"
+    run -0 nsenter --target "$first" --all cat /etc/hosts
+    [[ $output == *$'\n10.64.0.2 web\n10.64.0.3 db' ]]
+    run -0 nsenter --target "$second" --all ping -c 1 -W 2 web
+    [[ $output == "PING web (10.64.0.2)"* ]]
+    [ "$(cat "$hosts")" = "$before" ]
+    run -0 "$BRIDGE" down
+    [ "$(nsenter --target "$first" --all cat /etc/hosts)" = "$before" ]
+    run -1 --separate-stderr "$BRIDGE" up "Web=$first"
+    [ "${stderr_lines[0]}" = "bridge.sh: not a name: 'Web='" ] ||
+        [ "${stderr_lines[0]}" = "bridge.sh: not a name: 'Web'" ]
 }

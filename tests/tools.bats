@@ -522,7 +522,7 @@ make_own() {
     chown -R attendee: .
     as_user make step01
     # 読み取り専用なら、所有者を変えても書けない
-    # shellcheck disable=SC2016 # 展開するのは、中の sh
+    # shellcheck disable=SC2016 # 展開するのは、内側の sh
     run -2 unshare --mount sh -c 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" &&
         make -B step01'
     assert_error_with "make: cannot write build/step01.o" '書ける場所にコピー'
@@ -556,7 +556,7 @@ make_own() {
 @test "setup: with everything there, neither apt-get nor sudo is run" {
     make_path sh echo sed xargs grep dpkg sort head id
     local name
-    # shellcheck disable=SC2016 # 中の sh の変数
+    # shellcheck disable=SC2016 # 内側の sh の変数
     printf '#!/bin/sh\nshift 3\nfor p; do echo "installed $p"; done\n' \
         >../path/dpkg-query
     printf '#!/bin/sh\necho Bats 1.8.2\n' >../path/bats
@@ -588,7 +588,7 @@ case $* in
 esac
 END
     printf '#!/bin/sh\necho "sudo" >>../log\nexec "$@"\n' >../path/sudo
-    # shellcheck disable=SC2016 # 中の sh の変数
+    # shellcheck disable=SC2016 # 内側の sh の変数
     printf '#!/bin/sh\necho "${FAKE_UID:-0}"\n' >../path/id
     printf '#!/bin/sh\necho Bats 1.8.2\n' >../path/bats
     chmod +x ../path/{dpkg-query,apt-get,sudo,id,bats}
@@ -621,7 +621,7 @@ END
 @test "setup: sbin is in PATH, also after an su that keeps the user's" {
     make_system
     : >../updated
-    # shellcheck disable=SC2016 # 中の sh の変数
+    # shellcheck disable=SC2016 # 内側の sh の変数
     printf '#!/bin/sh\necho ":$PATH:" >../sbin\n' >../path/apt-get
     PATH=$PWD/../path run -0 sh shared/scripts/setup.sh
     [[ $(<../sbin) == *:/usr/sbin:* ]]
@@ -680,7 +680,7 @@ END
     [[ ${lines[-1]} =~ ^total\ +[0-9]+ ]]
 }
 
-# bats を直に動かすと、attendee を作る準備が、動かした人のマシンの /etc を覆ってしまう
+# bats を直に動かすと、attendee を作る準備が、実行したユーザーのマシンの /etc を隠してしまう
 @test "a suite refuses to prepare its user outside namespaces of its own" {
     requires root
     before=$(cat /proc/self/mountinfo)

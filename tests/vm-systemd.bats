@@ -2,7 +2,7 @@
 # ログインのセッション、networkd。仮想マシンの中 (VM=1) でだけ動く (test.sh)。
 # 消えてよい機械なので、PID とネットワークは分けない。
 #
-# shellcheck disable=SC2016 # $ を展開するのは、中の sh
+# shellcheck disable=SC2016 # $ を展開するのは、内側の sh
 # shellcheck disable=SC2154 # stderr は --separate-stderr が入れる
 load helpers
 

@@ -73,7 +73,7 @@ static void run_burners(int count, double scale)
 
         burners[i].number = i + 1;
         burners[i].rounds = (uint64_t)(scale * ROUNDS_PER_SCALE);
-        /* errno は使われず、戻り値が errno の値になる。 pthread_create(3) */
+        /* errno は使われず、返り値が errno の値になる。 pthread_create(3) */
         error = pthread_create(&burners[i].thread, NULL, burn, &burners[i]);
         if (error != 0)
             errx(1, "pthread_create %d: %s", i + 1, strerror(error));

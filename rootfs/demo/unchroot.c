@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ルートだけを空のディレクトリーへ移す。カレントは古いルートのまま。 */
+/* ルートだけを空のディレクトリへ移す。カレントディレクトリは古いルートの
+ * まま。 */
 static void leave_cwd_outside(void)
 {
     char dir[] = "/tmp/unchroot.XXXXXX";
@@ -22,7 +23,7 @@ static void leave_cwd_outside(void)
         err(1, "chdir /");
     if (mkdtemp(dir) == NULL)
         err(1, "mkdtemp %s", dir);
-    /* chroot はカレントディレクトリーを変えない。これが穴になる。 chroot(2) */
+    /* chroot はカレントディレクトリを変えない。これが穴になる。 chroot(2) */
     if (chroot(dir) == -1) {
         int saved_errno = errno;
 
@@ -30,7 +31,8 @@ static void leave_cwd_outside(void)
         errno = saved_errno;
         err(1, "chroot %s", dir);
     }
-    /* 使用中でも消せる。カレントは元の / なので、相対パスで指す。 rmdir(2) */
+    /* 使用中でも消せる。カレントディレクトリは元の / なので、相対パスで指す。
+     * rmdir(2) */
     if (rmdir(dir + 1) == -1)
         warn("rmdir %s", dir + 1);
 }

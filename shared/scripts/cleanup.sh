@@ -18,7 +18,7 @@ try_write() {
     { echo "$1" >"$2"; } 2>/dev/null || true
 }
 
-# 中のプロセスを終わらせて、cgroup を消す。CPU の割り当てを使い切ると、死ぬのも次の周
+# 残ったプロセスを終わらせて、cgroup を消す。CPU の割り当てを使い切ると、死ぬのも次の周
 # 期を待つので、先に制限を外す。0 は、別の PID 名前空間のもの
 remove_group() {
     local group=$1 try
@@ -81,7 +81,7 @@ done < <(find_marked container-steps-launcher)
 namespace=$(readlink /proc/self/ns/pid)
 while read -r link owner where; do
     [[ $where == "$namespace" && ! -d /proc/$owner ]] || continue
-    # 中の名前空間と一緒に、今消えたところかもしれない
+    # コンテナの名前空間と一緒に、今消えたところかもしれない
     ip link delete "$link" 2>/dev/null || continue
     echo "cleanup.sh: ip link delete $link (launcher $owner is gone)"
 done < <(ip -o link show type veth |

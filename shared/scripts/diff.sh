@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 前のステップとの差分を表示する。使い方: diff.sh STEP
-# git のリポジトリーでなくても (tar で配ったものでも) 使える。
+# git のリポジトリでなくても (tar で配ったものでも) 使える。
 set -euo pipefail
 
 fail() {

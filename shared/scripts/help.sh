@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# makefile の「## 」の注釈から、ターゲットの一覧を作る
+# makefile の「## 」のコメントから、ターゲットの一覧を作る
 # 使い方: help.sh MAKEFILE...
 set -euo pipefail
 

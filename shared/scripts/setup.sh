@@ -15,7 +15,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 base='
 gcc libc6-dev                   # コンパイル (サニタイザーも gcc と一緒に入る)
 make git                        # ビルド、ステップの差分
-libcap-dev                      # ケーパビリティー
+libcap-dev                      # ケーパビリティ
 libmnl-dev                      # rtnetlink
 busybox-static                  # rootfs の中身
 bats procps strace              # テスト
@@ -55,6 +55,7 @@ python3-pexpect                 # 手引きのコマンドを、本物の端末�
 python3-markdown-it             # 手引き (Markdown) を読む
 gnuplot-nox                     # CPU の実験のグラフ
 runc                            # 同じコンテナを runc で動かす
+podman                          # イメージのルートファイルシステムを取り出す
 '
 docs='
 chromium                        # スライドを PDF にする、調べる
@@ -71,7 +72,7 @@ fail() {
     exit 1
 }
 
-# 一覧から注釈を除き、1 行に並べる
+# 一覧からコメントを除き、1 行に並べる
 names() {
     echo "$1" | sed 's/#.*//' | xargs
 }

@@ -154,7 +154,7 @@ report() {
 
 # 計画のうち、条件に合う行を、指定した数だけ並べて動かす
 run_units() {
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     awk "$2" "$work/plan" | xargs --no-run-if-empty -P "$1" -L 1 bash -c 'run_unit "$@"' run
 }
 

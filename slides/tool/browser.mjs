@@ -39,7 +39,7 @@ export async function open(browser, html, refused = () => {}) {
     return { page, load: () => page.goto(own) };
 }
 
-// スライドを 1 枚ずつ見せて、work を呼ぶ。操作のためのボタンは、写さない
+// スライドを 1 枚ずつ見せて、work を呼ぶ。操作のためのボタンは、撮らない
 export async function eachSlide(page, work) {
     await page.addStyleTag({ content: '.bespoke-marp-osc { display: none !important; }' });
     const count = await page.locator('svg.bespoke-marp-slide').count();

@@ -11,7 +11,7 @@ import { frontMatter } from './deck.mjs';
 import { embedFonts } from './fonts.mjs';
 import { inlineSvg } from './markup.mjs';
 
-const GENERATED = /^cpu-chart\.svg$/;
+const GENERATED = /^(cpu|memory)-chart\.svg$/;
 const FAMILY = `font-family="'Noto Sans CJK JP', 'Noto Sans JP', 'Hiragino Sans', 'Yu Gothic', sans-serif"`;
 const ELEMENTS = 'svg|title|desc|defs|g|marker|text|tspan|rect|circle|ellipse|line|path|polyline|polygon';
 // [規則, 誤り, 誤りのある SVG]。XML として読めることは、lint-docs が xmllint で調べる

@@ -17,7 +17,7 @@ function mainOf(context, step) {
 }
 
 // 差分の項目の名前を、見る人に分かる形にする
-const label = ({ name, call }) => (name === 'header' ? '初めの注釈'
+const label = ({ name, call }) => (name === 'header' ? '冒頭のコメント'
     : `<code>${escape(name.replace(/#\d+$/, ''))}${call ? '()' : ''}</code>`);
 
 const counts = (item) => [item.added ? `+${item.added}` : '', item.deleted ? `−${item.deleted}` : '']

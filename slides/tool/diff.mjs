@@ -13,10 +13,10 @@ function tagsOf(file) {
         .filter(Boolean).map((line) => JSON.parse(line)).sort((a, b) => a.line - b.line);
 }
 
-// ファイルを項目に分ける。前の空行と注釈は、続く項目のもの
+// ファイルを項目に分ける。前の空行とコメントは、続く項目のもの
 export function itemsOf(file) {
     const lines = linesOf(file), items = [], seen = new Map();
-    // 初めの注釈は、それだけで 1 つの項目
+    // 冒頭のコメントは、それだけで 1 つの項目
     if (lines[0].startsWith('/*'))
         items.push({ name: 'header', code: 0, end: lines.findIndex((line) => line.endsWith('*/')) + 1 });
     for (const { name: tag, line, end = line, kind, scope } of tagsOf(file)) {

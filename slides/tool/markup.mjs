@@ -11,7 +11,7 @@ hljs.registerLanguage('sh', bash);
 
 export const escape = new MarkdownIt().utils.escapeHtml;
 
-// ファイル全体に色を付けてから行に分ける。行をまたぐ注釈も、正しい色になる
+// ファイル全体に色を付けてから行に分ける。行をまたぐコメントも、正しい色になる
 export function highlight(text, language) {
     if (!hljs.getLanguage(language))
         return text.split('\n').map(escape);

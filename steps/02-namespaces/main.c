@@ -24,7 +24,7 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     return flags;
 }
 

@@ -3,7 +3,7 @@
  *
  * 作る:   cc -o ../../step main.c ../../shared/{ct*,cli,hints}.c
  * 動かす: sudo ../../step run
- * 見る:   中の echo $$ は 1。ps には中のプロセスだけが見える
+ * 見る:   コンテナ内の echo $$ は 1。ps にはコンテナのプロセスだけが見える
  */
 #define _GNU_SOURCE
 #include "../../shared/ct.h"
@@ -30,9 +30,9 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWPID; /* PID。最初の子が PID 1 になる */
     flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
     return flags;
 }
@@ -49,17 +49,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -68,7 +68,7 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -79,17 +79,17 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
- * 切っておかないと、ホストであとからしたマウントが中に現れる。
+/* マウントのツリーはコピーでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントがコンテナにも現れる。
  * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
@@ -156,7 +156,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
 

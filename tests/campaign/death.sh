@@ -74,7 +74,7 @@ prepare_deaths() {
     list_calls
     # ここから先は、コマンドが終わるまで届かない
     WAITS=$(awk '$1 == "launcher" && $2 == "rt_sigtimedwait" { print $4; exit }' "$WORK/list")
-    # 門のないステップでは、ランチャーが clone から戻る前に、コマンドが動いていてもよい
+    # ゲートのないステップでは、ランチャーが clone から戻る前に、コマンドが動いていてもよい
     CLONES=
     ((10#$STEP > 2)) || CLONES=$(awk '$1 == "before" { n = $4 } END { print n }' "$WORK/list")
     set_command "$STEP" pause

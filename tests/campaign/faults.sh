@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 子を作る前後のシステムコールを 1 つずつ失敗させ、何が起きるかを調べる。
-#   faults.sh [STEP...]      既定は 01 から 09 まで
+#   faults.sh [STEP...]      デフォルトは 01 から 09 まで
 #   BIN_DIR=dir faults.sh    stepNN を別の場所から
 #
 # どれが失敗しても、結果は次のどれかでなければならない (outcome の列)。
@@ -23,7 +23,7 @@ export TOP
 source "$TOP/tests/campaign/inject.bash"
 
 # --- 失敗させる errno ----------------------------------------------------------
-# 権限を絞った環境や、資源の足りない環境で本当に返るもの
+# 権限を絞った環境や、リソースの足りない環境で本当に返るもの
 declare -A ERRNO=(
     [access]=EACCES
     [bind]=ENOMEM
@@ -91,7 +91,7 @@ declare -A ERRNO=(
     [write]="EIO EPERM EBUSY"
 )
 
-# メッセージに出る名前。glibc の関数の名前や、ライブラリーの名前になるもの
+# メッセージに出る名前。glibc の関数の名前や、ライブラリの名前になるもの
 declare -A SHOWN=(
     [clone]=fork
     [openat]="open|flock|read" # 開いて鍵をかける、開いて読む

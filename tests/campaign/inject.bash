@@ -2,9 +2,9 @@
 #
 # prepare_campaign のあと run_units が、単位ごとに専用の名前空間で「$0 --unit 引数」を
 # 動かす。その中で prepare_inject DIR をすると、次の変数が使える。
-#   WORK     作業ディレクトリー。inject、rootfs の写し (fs)、結果がある
+#   WORK     作業用のディレクトリ。inject、rootfs のコピー (fs)、結果がある
 #   LINKS    ホスト側 (その単位) の名前空間のリンク
-#   PARENTS  cgroup の階層ごとの、container-steps ディレクトリーの場所
+#   PARENTS  cgroup の階層ごとの、container-steps ディレクトリの場所
 # 何千回も動かすので、1 回ごとの検査ではプロセスを作らない (bash の機能だけ)。
 
 # shellcheck source=../host/cgroups.bash
@@ -26,7 +26,7 @@ prepare_campaign() {
     for step; do
         [[ -x ${BIN_DIR:-$TOP}/step$step ]] || refuse "step$step: not built" "make で作ります"
     done
-    # 対応づけた root (SUDO_UID の人) にも読める場所でなければならない。ホームディレ
+    # マッピングした root (SUDO_UID の人) にも読める場所でなければならない。ホームディレ
     # クトリーは、Debian 13 では 0700
     CAMPAIGN_DIR=$(mktemp -d /tmp/campaign.XXXXXX)
     export CAMPAIGN_DIR
@@ -41,7 +41,7 @@ prepare_campaign() {
 # 位ごとに続けて stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いの
 # で、CPU の数より多く並べると速い
 run_units() {
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     xargs -P "$1" -L 1 bash -c '
         output=$("$TOP/tests/host/host.sh" "$0" --unit "$@" </dev/null 2>&1) ||
             output+="${output:+$'\''\n'\''}$* the unit failed"
@@ -58,7 +58,7 @@ build_inject() {
         -o "$1/inject" "$TOP/tests/campaign/inject.c"
 }
 
-# 写しといっても、ファイルはハードリンクで足りる。違うのはディレクトリーだけ
+# コピーといっても、ファイルはハードリンクで足りる。違うのはディレクトリだけ
 prepare_inject() {
     WORK=$1
     mkdir -p "$WORK"
@@ -67,7 +67,7 @@ prepare_inject() {
     cp -al "$CAMPAIGN_DIR/fs" "$WORK/fs"
     exec {NAP}<> <(:) # until_true が使う。コマンドに漏れてはならない fd でもある
     LINKS=$(readlink /proc/self/ns/* | xargs)
-    # 対応づける id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
+    # マッピングする id が変わると PR_SET_PDEATHSIG が消える。やさしくないほうで試す
     export SUDO_UID=4711 SUDO_GID=4712
     private_cgroups cpu memory pids
     PARENTS=("${POINTS[@]/%//container-steps}")
@@ -75,7 +75,7 @@ prepare_inject() {
     mount --make-rshared /
 }
 
-# ステップ NN の、試すためのコマンド行を COMMAND に入れる。最後の引数が pause なら、
+# ステップ NN の、試すためのコマンドラインを COMMAND に入れる。最後の引数が pause なら、
 # コマンドは終わらない
 set_command() {
     local step=$1

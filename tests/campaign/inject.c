@@ -103,7 +103,7 @@ struct rule {
 struct tracee {
     pid_t pid; /* 0 なら、まだいないか、もういない */
     enum role role;
-    bool started; /* inject 自身の写しでなくなった */
+    bool started; /* inject 自身のコピーでなくなった */
     bool detached; /* コマンドになったので、もう追っていない */
     bool in_call;
     bool restarts; /* 今のシステムコールを、カーネルがやり直す */
@@ -629,8 +629,8 @@ static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
     va_end(args);
 }
 
-/* /proc/self/status の、権限とシグナルの行を写す。SigPnd と ShdPnd は除く。
- * ランチャーが調べるために送った SIGSTOP が、届く前に見えることがある */
+/* /proc/self/status の、権限とシグナルの行をコピーする。SigPnd と ShdPnd は
+ * 除く。ランチャーが調べるために送った SIGSTOP が、届く前に見えることがある */
 static void say_status(void)
 {
     static const char *const wanted[] = {

@@ -16,7 +16,7 @@ budget_of() {
     # マウントの表、デバイス、pivot_root の 3 つがそろって、初めて動く
     # chroot の関数と mount_proc が、それに置き換わる
     07) echo 110 18 ;;
-    # 力を抜くには、ケーパビリティーのほかに、覆うパスの表 (20 行) も要る
+    # 特権を落とすには、ケーパビリティのほかに、マスクするパスの表 (20 行) も要る
     08) echo 120 10 ;;
     # cgroup (v1 と v2) と veth。どちらも親の仕事で、片付けを共有する
     09) echo 185 10 ;;
@@ -50,7 +50,7 @@ export -f compile
 export work
 
 check_compile() {
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     printf '%s\n' "${mains[@]}" "${solutions[@]}" |
         xargs -P "$(nproc)" -n 1 bash -c 'compile "$1" >"$work/$$.log" 2>&1' compile
     cat "$work"/*.log

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 COMMENT = re.compile(r'<!--\s*(.*?)\s*-->', re.DOTALL)
 INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?'
                   r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?')
-PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )(\S.*)')
+PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )( *\S.*)')
 CONTROL = re.compile(r'\^[A-Z]')
 
 

@@ -140,7 +140,7 @@ def edit_file(unit, edit):
 
 
 def host_state():
-    # /tmp の下には、ほかの人のマウントが隠れている。突然消えることがある
+    # /tmp の下には、ほかで作られたマウントが隠れている。突然消えることがある
     return {(kind, line) for kind, command in STATE.items() for line in subprocess.run(
         command.split(), stdout=subprocess.PIPE, text=True, check=False).stdout.splitlines()
             if not line.startswith('/tmp/')}

@@ -160,7 +160,7 @@ static int change_root(void)
 {
     return chroot("/mnt");
 }
-/* ルートを下に移し、その外に残した作業ディレクトリーから上へたどる */
+/* ルートを下に移し、その外に残したカレントディレクトリから上へたどる */
 static int climb_out(void)
 {
     struct stat before, after;

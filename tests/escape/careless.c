@@ -24,7 +24,7 @@ int main(int argc, char *argv[])
 
     for (int fd = FIRST; fd <= LAST; fd++) {
         int opened = open(paths[fd % 4], O_RDONLY);
-        /* O_CLOEXEC なしの写しを、決まった番号に置く */
+        /* O_CLOEXEC なしのコピーを、決まった番号に置く */
         if (opened == -1 || dup2(opened, fd) == -1)
             err(1, "%s", paths[fd % 4]);
         if (opened != fd)

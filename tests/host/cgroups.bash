@@ -16,7 +16,7 @@ is_v2() {
     ! findmnt -f -t cgroup -O "$1" >/dev/null
 }
 
-# コンテナがいる cgroup のディレクトリー: group_of cpu
+# コンテナがいる cgroup のディレクトリ: group_of cpu
 group_of() {
     local line
     line=$(grep -E "^[0-9]+:(.*,)?$1(,.*)?:" "/proc/$CONTAINER/cgroup") ||
@@ -77,13 +77,13 @@ remove_private_cgroups() {
 }
 
 # コントローラーを 1 つ隠して、コマンドを動かす。private_cgroups のあとで使う。v1 は
-# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のない写しを重ねる:
+# 階層を外し、v2 は、持っているコントローラーの一覧に、その名前のないコピーを重ねる:
 # without cpu COMMAND...
 without() {
     local name=$1 script
     shift
     if is_v2 "$name"; then
-        # shellcheck disable=SC2016 # $ を展開するのは、中の sh
+        # shellcheck disable=SC2016 # $ を展開するのは、内側の sh
         script='sed "s/\<$1\>//" "$2/cgroup.controllers" >"$3" &&
             mount --bind "$3" "$2/cgroup.controllers"'
     else

@@ -6,7 +6,7 @@
 #                     debian、伝播するマウント
 #     --cgroup NAME   cgroup v1 なら、どの階層でも自分だけの cgroup にいる。あとで消すの
 #                     は呼び出し元 (中からは消せない)。v2 では何もしない: 根でない cgroup
-#                     にプロセスがいると、コントローラーを配れない。cgroups(7)
+#                     にプロセスがいると、コントローラーを有効にできない。cgroups(7)
 #     --attendee DIR  sudo の使える attendee がいて、そのホームにワークショップのコピーが
 #                     ある。コマンドもそこから始まる。DIR は、マウントに使う空のディレクトリ
 # ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
@@ -91,7 +91,7 @@ copy_workshop() {
         --exclude='./build/*/*' --exclude=./slides/build -cf - . | tar -C "$1/workshop" -xf -
     mkdir -p "$1/workshop/build/demo"
     [[ ! -d $TOP/build/demo ]] || cp -a "$TOP/build/demo" "$1/workshop/build"
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     printf '%s\n' 'PS1="\$ "' 'PS2="> "' 'unset HISTFILE' >"$1/.docsrc"
     chown -R attendee:attendee "$1"
     chmod 755 "$1"
@@ -157,7 +157,7 @@ fi
 private=(--pid --uts --ipc --mount --mount-proc)
 [[ -n $real_network ]] || private+=(--net)
 enter_cgroups
-# 呼び出し元が死ねば、中のすべてが死ぬ。背後で始められて無視していた INT や QUIT は、
+# 呼び出し元が死ねば、このホストのプロセスもすべて死ぬ。背後で始められて無視していた INT や QUIT は、
 # 元に戻す
 exec setpriv --pdeathsig KILL env --default-signal unshare --fork --kill-child "${private[@]}" \
     "${BASH_SOURCE[0]}" --inside "${given[@]}"

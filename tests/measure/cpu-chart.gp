@@ -1,41 +1,41 @@
 # cpu-chart.gp - cpu-chart.sh の CSV をグラフにする
 # 使い方: gnuplot -c cpu-chart.gp CSV [SVG]    SVG がなければ端末に描く
 file = ARG1
-# 1 行目: 「# 1 本の仕事 0.250 s, CPU 2 個」
-line = system("head -n 1 " . file)
-work = real(word(line, 4))
-cpus = real(word(line, 7))
 svg = ARGC > 1
-set terminal dumb 90 24 noenhanced
+set terminal dumb 90 26 noenhanced
 if (svg) {
     set terminal svg size 1160,560 dynamic noenhanced background "white" font "Noto Sans CJK JP,18"
     set output ARG2
     set grid lc rgb "#dddddd" lt 1
 }
-min(a, b) = a < b ? a : b
 set datafile separator ","
 set datafile commentschars "#"
 set style line 1 lc rgb "#0072b2" lw 2 pt 7 ps 1.1
-set style line 2 lc rgb "#b34700" lw 2 pt 5 ps 1.1
+set style line 2 lc rgb "#b34700" lw 2
+set style line 3 lc rgb "#555555" lw 1.5 dt 2
 set border 3
 set tics nomirror out
-set logscale xy
-set title "CPU の上限と、同じ仕事にかかる時間"
-set xlabel "CPU の上限 (--cpus)"
-set ylabel "秒"
-set xtics (0.1, 0.2, 0.5, 1, 2, 4)
-set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-set xrange [0.08:(cpus < 4 ? (cpus < 2 ? 1.4 : 2.8) : 5.6)]
-stats file using 4 every ::1 name "seconds" nooutput
-set yrange [min(seconds_min, work) * 0.5:seconds_max * 1.8]
-set key inside top right vertical maxrows 4 samplen 2
-# 上限まで使い続けたときの時間。スレッドの数と CPU の数より多くは使えない
-expected(threads, quota) = threads * work / min(quota, min(threads, cpus))
-measured(threads) = column(2) == threads ? column(4) : NaN
-threads(i) = i == 1 ? 1 : 4
+set title "CPU の上限が 20 % のとき、仕事の量とかかった時間 (1 スレッド)"
+set xlabel "仕事の量 (使う CPU 時間、ミリ秒)"
+set ylabel "かかった時間 (ミリ秒)"
+set xrange [0:105]
+set yrange [0:540]
+set xtics 20
+set ytics 100
+set key inside top left reverse Left samplen 2
+# 周期の初めから始めれば、20 ms を使い切るごとに、次の周期まで 80 ms 待つ
+steps(ms) = ms + 80 * floor((ms - 0.001) / 20)
+work(kind) = stringcolumn(1) eq kind ? column(4) * 1000 : NaN
+# 数を添える点。近すぎるものには添えない
+between(least, most) = work("step") >= least && work("step") < most ? work("step") : NaN
+measured = "column(6) * 1000"
+set samples 1051
 # 端末では、全角が桁をずらす
-title(i, name) = sprintf(svg ? name . " (%d スレッド)" : "%d threads", threads(i))
-plot for [i = 1:2] expected(threads(i), x) with lines ls i lw 1.5 dt 2 title svg ? title(i, "仕事 / 上限") : "", \
-     for [i = 1:2] file using 1:(measured(threads(i))) every ::1 with points ls i title title(i, "測った時間"), \
-     for [i = 1:2 * svg] file using 1:(measured(threads(i))):(sprintf("%.2f", column(4))) every ::1 \
-         with labels offset -2.2,-0.9 notitle
+plot x / 0.2 with lines ls 3 title svg ? "仕事 / 上限" : "work / limit", \
+     steps(x) with lines ls 2 title svg ? "予想 (20 ms ごとに 80 ms 待つ)" : "expected", \
+     file using (work("step")):(@measured) every ::1 with points ls 1 \
+         title svg ? "測った時間" : "measured", \
+     for [i = 1:svg] file using (between(5, 20)):(@measured):(sprintf("%.0f", @measured)) \
+         every ::1 with labels offset 0,0.9 notitle, \
+     for [i = 1:svg] file using (between(20, 200)):(@measured):(sprintf("%.0f", @measured)) \
+         every ::1 with labels offset 1.6,-0.8 notitle

@@ -15,7 +15,7 @@ DOCUMENTS=(README.ja.md slides/00.md)
 TITLES=(
     'uid' 'ホスト名' 'シェルの PID' '見えるプロセス' 'ネットワーク'
     '共有メモリーの数' 'マウントの数' '/ の場所' 'ホストの / に届くか' 'cgroup のパス'
-    '自分だけの cgroup' 'ホストから見た uid' 'ケーパビリティー'
+    '自分だけの cgroup' 'ホストから見た uid' 'ケーパビリティ'
     'CPU の上限' 'メモリーの上限' 'プロセス数の上限'
 )
 
@@ -30,7 +30,7 @@ fail() {
 FIND_CGROUP='s/^[0-9]*:\(.*,\)*\(pids\)*\(,.*\)*://p'
 
 # コンテナの中で動くので、busybox の sh とコマンドだけで書く。$1 はホストの / の番号
-# shellcheck disable=SC2016 # 展開するのは、中の sh
+# shellcheck disable=SC2016 # 展開するのは、内側の sh
 PROBE='
 yes_if() { "$@" && echo はい || echo いいえ; }
 host=$1 find_cgroup=$2
@@ -149,7 +149,7 @@ with_table() {
 
 # マシンやカーネルによって違う数
 without_numbers() {
-    sed -E '/^\| (マウントの数|ケーパビリティー) /s/[0-9]{2,}/N/g'
+    sed -E '/^\| (マウントの数|ケーパビリティ) /s/[0-9]{2,}/N/g'
 }
 
 case ${1-} in

@@ -19,9 +19,9 @@ fail() {
     exit 1
 }
 
-# setup.sh が入れるものを、そのまま入れる。ここに一覧を書き写すと、ずれる
+# setup.sh が入れるものを、そのまま入れる。ここに一覧を書きコピーすると、ずれる
 packages=$(sh "$top/shared/scripts/setup.sh" list run-docs)
-# shellcheck disable=SC2016,SC2054 # $1 (中のルート) を展開するのは、hook の sh
+# shellcheck disable=SC2016,SC2054 # $1 (イメージのルート) を展開するのは、hook の sh
 options=(
     --include=sudo,git,ca-certificates,libpam-systemd,dbus
     --architectures="$arch" --skip=cleanup/apt
@@ -42,12 +42,12 @@ options=(
     # テストの途中で、時刻どおりに始まるものに CPU を取られないように
     --customize-hook='chroot "$1" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer \
         dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer'
-    # 中の apt ではなく、手元の apt が中に入れる (名前解決などの用意が要らない)
+    # イメージの apt ではなく、手元の apt が入れる (名前解決などの用意が要らない)
     --customize-hook="APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y -oDPkg::Chroot-Directory=\"\$1\" install --no-install-recommends \
         $([[ $kind == ready ]] || echo --download-only) $packages"
 )
-# 手元の apt の事情 (プロキシ、日付を調べるか) を、中の apt にも伝える
+# 手元の apt の事情 (プロキシ、日付を調べるか) を、イメージの apt にも伝える
 mapfile -t apt < <(apt-config dump |
     grep -E '^Acquire::(https?::Proxy|Check-Valid-Until|Check-Date) ')
 for option in "${apt[@]}"; do
@@ -84,7 +84,7 @@ if [[ $arch == "$(dpkg --print-architecture)" ]] || arch-test "$arch" >/dev/null
 else
     # ほかの CPU のプログラムの動かし方を知らないカーネル (コンテナの中など) には、
     # 自分のユーザー名前空間の中だけで教える。ホストは変わらない。Linux 6.7 から
-    # shellcheck disable=SC2016 # 展開するのは、中の bash
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     unshare --user --mount --pid --fork --kill-child bash -c '
         until [[ $(id -u) == 0 ]]; do sleep 0.1; done
         mount -t proc proc /proc && mount -t binfmt_misc none /proc/sys/fs/binfmt_misc &&

@@ -25,7 +25,7 @@ after(() => rmSync(work, { recursive: true, force: true }));
 const NOTE = '<!-- 1 分。話すこと: ここで話す。 -->';
 const TITLE = `# 05 PID とマウントの名前空間を分ける\n\n1 文。\n\n${NOTE}\n`;
 
-// 小さなデッキを 1 つ持つディレクトリー
+// 小さなデッキを 1 つ持つディレクトリ
 let serial = 0;
 function deckDir(text) {
     const source = join(work, `deck${serial++}`);
@@ -156,10 +156,10 @@ describe('pages', () => {
     });
 
     test('a wide character counts as two columns', () =>
-        assert.deepEqual(['abc', '門 (gate)…', 'ﾊﾝ'].map(width), [3, 11, 2]));
+        assert.deepEqual(['abc', 'ゲート (gate)…', 'ﾊﾝ'].map(width), [3, 15, 2]));
 
     test('what cannot be cut is refused', () => {
-        const rows = ['/*', ...Array(30).fill(' * 注釈'), ' */'].map((text) => ({ sign: '+', text }));
+        const rows = ['/*', ...Array(30).fill(' * コメント'), ' */'].map((text) => ({ sign: '+', text }));
         assert.equal(paginate(rows, () => 400), null);
     });
 });
@@ -291,11 +291,14 @@ describe('the timetables of the opening deck', () => {
         expand({ deck, source: join(TOP, 'slides'), steps: STEPS }).slides
             .filter(({ title }) => deck === '00' || !/^(手で|問い|答え|発展課題)/.test(title))
             .reduce((sum, { minutes }) => sum + minutes, 0)]));
+    // 半日は、手引きの本編だけ。話すのも、その時間の中
+    const cores = Object.fromEntries(dirs.map((name) => [name.slice(0, 2),
+        Number(/^\*\*本編 (\d+) 分\*\*/m.exec(readFileSync(join(STEPS, name, 'README.ja.md'), 'utf8'))?.[1])]));
     const clock = (text) => text.split(':').reduce((hours, minutes) => hours * 60 + +minutes, 0);
     const tables = readFileSync(join(TOP, 'slides/00.md'), 'utf8').split(/^## /m).flatMap((text) => {
         const [found, name, start, end] = /^時間割: (.+) \((.+) から (.+)\)$/m.exec(text) ?? [];
-        const rows = [...text.matchAll(/^\| (\d+:\d\d) \| (.+?) \| (\d+) 分 \|(?: (\d+) 分)? \|$/mg)]
-            .map(([, from, what, spoken, hands = 0]) => ({ start: from, what, spoken: +spoken, hands: +hands }));
+        const rows = [...text.matchAll(/^\| (\d+:\d\d) \| (.+?) \|(?: (\d+) 分)? \|(?: (\d+) 分)? \|$/mg)]
+            .map(([, from, what, spoken = 0, hands = 0]) => ({ start: from, what, spoken: +spoken, hands: +hands }));
         return found ? [{ text, rows, name, start, end }] : [];
     });
 
@@ -303,13 +306,19 @@ describe('the timetables of the opening deck', () => {
         assert.deepEqual(tables.map(({ name }) => name), ['半日', '1 日']));
 
     for (const { name, text, rows, start, end } of tables) {
-        test(`${name}: the minutes are those of the notes`, () => {
-            for (const { what, spoken } of rows.filter((row) => /\d\d/.test(row.what) && !/見せる/.test(row.what))) {
-                const minutes = what.match(/\d\d/g).reduce((sum, deck) => sum + talks[deck], 0) +
+        test(`${name}: the minutes are those of the notes and of the guides' cores`, () => {
+            for (const { what, spoken, hands } of rows.filter((row) => /\d\d/.test(row.what))) {
+                const core = /本編/.test(what);
+                const minutes = what.match(/\d\d/g).reduce((sum, deck) => sum + (core ? cores : talks)[deck], 0) +
                     (/まとめ/.test(what) ? 5 : 0);
-                assert.ok(Math.abs(minutes - spoken) <= 2.5, `${what}: ${spoken}, not ${minutes}`);
+                assert.ok(core ? minutes === hands : Math.abs(minutes - spoken) <= 2.5,
+                    `${what}: ${core ? hands : spoken}, not ${minutes}`);
             }
         });
+
+        test(`${name}: every step is there once`, () =>
+            assert.deepEqual(rows.flatMap(({ what }) => what.match(/\d\d/g) ?? []),
+                ['00', ...dirs.map((step) => step.slice(0, 2))]));
 
         test(`${name}: the clock runs from the first line to the last, with the breaks that it names`, () => {
             assert.equal(rows[0].start, start);

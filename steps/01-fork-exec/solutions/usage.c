@@ -33,8 +33,8 @@ static double now(void)
 }
 
 /* コマンドの出力に混ざらないように、stderr に書く。メモリーは、
- * 一番多かったときの量 (KiB で届く)。exec する前、ランチャーの写しだったときも
- * 数えるので、小さなコマンドでは、その分が出る。getrusage(2) */
+ * 一番多かったときの量 (KiB で届く)。exec する前、ランチャーのコピーだった
+ * ときも数えるので、小さなコマンドでは、その分が出る。getrusage(2) */
 static void print_usage(double elapsed, const struct rusage *usage)
 {
     dprintf(STDERR_FILENO, "経過      %8.3f 秒\n", elapsed);

@@ -1,8 +1,8 @@
 /*
- * 中の 1 番からも、/etc/subuid の範囲に対応づける (発展課題の答え)
+ * コンテナ内の 1 番からも、/etc/subuid の範囲にマッピングする (発展課題の答え)
  *
  * 動かす: make solutions && sudo build/solutions/03-uid-range run
- * 見る:   中で touch f; chown 1:1 f。外の ls -ln では、範囲の初めの番号
+ * 見る:   コンテナ内で touch f; chown 1:1 f。ホストの ls -ln では別の番号
  */
 #define _GNU_SOURCE
 #include "../../../shared/ct.h"
@@ -30,7 +30,7 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     return flags;
 }
 
@@ -46,15 +46,15 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* die() の仲間。子がいれば、門が閉じたのを見て自分で終わる */
+/* die() の仲間。子がいれば、ゲートが閉じたのを見て自分で終わる */
 static _Noreturn void fail(const char *message, const char *hint)
 {
     dprintf(STDERR_FILENO, "%s: %s\n  ヒント: %s\n",
@@ -121,9 +121,9 @@ static void ask_helper(const char *helper, pid_t pid, unsigned id,
              "なければ、sudo apt-get install uidmap で入れてください");
 }
 
-/* 「中の id、外の id、個数」の行を、1 回の write(2) で書く。中の 0 は動かした
- * 人で、1 からは貸してある範囲。setgroups は禁じなくてよい。あれは、
- * 一般ユーザーが、自分を外すためのグループを抜けないようにするもの。
+/* 「コンテナ内の id、ホストの id、個数」の行を、1 回の write(2) で書く。0 は
+ * 実行したユーザーで、1 からは貸してある範囲。setgroups は禁じなくてよい。
+ * あれは、一般ユーザーが、自分を締め出すグループから抜けないようにするもの。
  * ここで gid_map を書くのは、もともとグループを変えられる root か、
  * 管理者の書いた /etc/subgid を確かめた newgidmap になる。user_namespaces(7) */
 static void write_id_maps(pid_t pid, struct range uids, struct range gids)
@@ -140,7 +140,7 @@ static void write_id_maps(pid_t pid, struct range uids, struct range gids)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -175,7 +175,7 @@ static _Noreturn void child(const struct options *opt,
     die_with_parent(pipes);
     show_pid();
     gate_wait(pipes);
-    drop_groups(); /* 対応づけが済めば、一般ユーザーも捨てられる */
+    drop_groups(); /* マッピングが済めば、一般ユーザーも外せる */
     become_root();
     /* id を変えると PR_SET_PDEATHSIG が消えるので、もう一度。prctl(2) */
     die_with_parent(pipes);
@@ -197,7 +197,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
     struct range uids = find_range("/etc/subuid", invoking_uid());

@@ -31,7 +31,7 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
     return flags;
 }
@@ -48,17 +48,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -67,7 +67,7 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -78,9 +78,9 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
@@ -129,7 +129,7 @@ static _Noreturn void init(char *argv[])
  * プロセスが /proc/PID/exe をたどり、ホストの runc を書き換えた。
  * ここでも防いでいない。動いているあいだは書けない (ETXTBSY) が、
  * 終わるのを待てばよい。書くのは、ホストから見ればあなたなので、あなたが作った
- * このファイルにも書ける。runc は、封をした写しから自分を実行し直して、
+ * このファイルにも書ける。runc は、封をしたコピーから自分を実行し直して、
  * これを防ぐ。memfd_create(2) */
 static _Noreturn void exec_init(char **command, const struct pipes *pipes)
 {
@@ -168,7 +168,7 @@ static void die_with_parent(const struct pipes *pipes)
         _exit(EXIT_SETUP);
 }
 
-/* 子の前半。Go なら、ここまでは標準ライブラリーがしてくれる (SysProcAttr の
+/* 子の前半。Go なら、ここまでは標準ライブラリがしてくれる (SysProcAttr の
  * Cloneflags, UidMappings, Credential など) */
 static _Noreturn void child(const struct options *opt,
                             const struct pipes *pipes)
@@ -198,7 +198,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
 

@@ -2,7 +2,7 @@
  * rootfs を読み取り専用の層にし、変更はメモリーに書く (発展課題の答え)
  *
  * 動かす: make solutions && sudo build/solutions/07-overlay run
- * 見る:   中で rm -r /demo; touch /note。外の ls rootfs/fs は変わらない
+ * 見る:   コンテナ内で rm -r /demo; touch /note。rootfs/fs は変わらない
  */
 #define _GNU_SOURCE
 #include "../../../shared/ct.h"
@@ -30,9 +30,9 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWPID; /* PID。最初の子が PID 1 になる */
     flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
     return flags;
 }
@@ -49,17 +49,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -68,7 +68,7 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -79,17 +79,17 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
- * 切っておかないと、ホストであとからしたマウントが中に現れる。
+/* マウントのツリーはコピーでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントがコンテナにも現れる。
  * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
@@ -98,14 +98,14 @@ static void make_mounts_private(void)
 }
 
 /* 下の層は rootfs、上の層は tmpfs。読むときは上から順に探し、書くときは、
- * 下のものを上に写してから書く。消したものは、上に印が残る。
+ * 下のものを上にコピーしてから書く。消したものは、上に印が残る。
  * tmpfs はこの名前空間のものなので、変更はコンテナと一緒に消え、
  * 1 つの rootfs をいくつものコンテナで使える。docker run も同じようにして、
  * イメージに書かずに済ませる。
  *
  * ユーザー名前空間の中では Linux 5.11 から。印を付ける場所 (拡張属性) は、
  * CAP_SYS_ADMIN が要る trusted. でなく、user. にする (userxattr)。tmpfs に
- * user. が付くのは 6.6 からで、それより前は、消したディレクトリーを作り直せない
+ * user. が付くのは 6.6 からで、それより前は、消したディレクトリを作り直せない
  * ことがある。Documentation/filesystems/overlayfs.rst */
 static void mount_layers(const char *rootfs)
 {
@@ -135,9 +135,9 @@ static void mount_layers(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
- * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
- * 済ませる。user_namespaces(7) */
+/* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
+ * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
     mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
@@ -154,9 +154,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
- * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
- * 変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを bind
+ * マウントして使う。読み取り専用でもデバイスには書けるが、ホストのファイルの
+ * モードは変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -204,8 +204,8 @@ static void populate_dev(void)
         die("chdir ..");
 }
 
-/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
- * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+/* カレントディレクトリを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、ホストへ戻る道は残らない。pivot_root(2) の
  * NOTES */
 static void switch_root(void)
 {
@@ -270,7 +270,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
 

@@ -2,7 +2,7 @@
  * コンテナに、自分の端末を持たせる (発展課題の答え)
  *
  * 動かす: make solutions && sudo build/solutions/07-terminal run
- * 見る:   中の tty は /dev/pts/0。窓の大きさを変えて、stty size
+ * 見る:   コンテナ内の tty は /dev/pts/0。窓の大きさを変えて、stty size
  */
 #define _GNU_SOURCE
 #include "../../../shared/ct.h"
@@ -36,9 +36,9 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWPID; /* PID。最初の子が PID 1 になる */
     flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
     return flags;
 }
@@ -55,17 +55,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -74,7 +74,7 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -85,17 +85,17 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
- * 切っておかないと、ホストであとからしたマウントが中に現れる。
+/* マウントのツリーはコピーでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントがコンテナにも現れる。
  * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
@@ -124,9 +124,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
- * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
- * 済ませる。user_namespaces(7) */
+/* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
+ * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
     mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
@@ -143,9 +143,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
- * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
- * 変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを bind
+ * マウントして使う。読み取り専用でもデバイスには書けるが、ホストのファイルの
+ * モードは変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -193,8 +193,8 @@ static void populate_dev(void)
         die("chdir ..");
 }
 
-/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
- * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+/* カレントディレクトリを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、ホストへ戻る道は残らない。pivot_root(2) の
  * NOTES */
 static void switch_root(void)
 {
@@ -315,7 +315,8 @@ static bool in_front(void)
 
 /* 呼び出し元の端末を、打ったバイトがそのまま読める状態 (raw) にし、読む fd を
  * 返す。Ctrl-C などをシグナルに変えるのは、コンテナの端末の仕事になる。
- * 大きさもコピーすると、カーネルが中の前面に SIGWINCH を送る。cfmakeraw(3) */
+ * 大きさもコピーすると、カーネルが、コンテナ内の前面のグループに SIGWINCH を
+ * 送る。cfmakeraw(3) */
 static int follow_terminal(int master)
 {
     struct termios raw = host.settings;
@@ -343,9 +344,9 @@ static void show(const char *data, ssize_t length)
     }
 }
 
-/* 2 つの端末の間でバイトを運ぶ。中が読まず、打たれたものを書けないあいだも、
- * 中が書いたものは運ぶ。書けるまで待つと、互いに待ち合って動かなくなる。
- * コンテナが終わっても、出力が残っていれば運ぶ。poll(2) */
+/* 2 つの端末の間でバイトを届ける。コンテナが読まず、打たれたものを書けない
+ * あいだも、その書いたものは届ける。書けるまで待つと、互いに待ち合って止まる。
+ * コンテナが終わっても、出力が残っていれば届ける。poll(2) */
 static void relay(int master, int ended, int signals)
 {
     char typed[256], shown[4096];
@@ -389,7 +390,7 @@ static _Noreturn void run_relay(int socket, int ended)
     sigaddset(&signals, SIGCONT); /* fg で前面に戻ったかもしれない */
     int master = receive_fd(socket);
     if (master != -1) {
-        /* 中の全員が端末を閉じると、切れたことになり、poll(2) がすぐに
+        /* コンテナ内の全員が端末を閉じると、切れたことになり、poll(2) がすぐに
          * 戻り続ける。また開くまで待てるように、ここでも開いておく */
         ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
         relay(master, ended, signalfd(-1, &signals, SFD_CLOEXEC));
@@ -480,7 +481,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1)
         die("socketpair");
@@ -502,7 +503,7 @@ int main(int argc, char *argv[])
     /* 誰かが wait するまで、子はゾンビとして残る。waitpid(2) */
     if (waitpid(pid, &status, 0) == -1)
         die("waitpid %d", pid);
-    /* 出力を運び終え、端末を元に戻すまで待つ */
+    /* 出力を届け終え、端末を元に戻すまで待つ */
     waitpid(relay_pid, NULL, 0);
     return exit_status(status, &pipes, opt.command[0]);
 }

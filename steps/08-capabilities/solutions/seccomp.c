@@ -1,8 +1,8 @@
 /*
- * システムコールのいくつかを、どの力があっても断る (発展課題の答え)
+ * システムコールのいくつかを、どのケーパビリティがあっても断る (発展課題の答え)
  *
  * 動かす: make solutions && sudo build/solutions/08-seccomp run
- * 見る:   中の grep Seccomp: /proc/self/status と linux32 uname -m
+ * 見る:   コンテナ内の grep Seccomp: /proc/self/status と linux32 uname -m
  */
 #define _GNU_SOURCE
 #include "../../../shared/ct.h"
@@ -38,9 +38,9 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWPID; /* PID。最初の子が PID 1 になる */
     flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
     return flags;
 }
@@ -57,17 +57,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -76,7 +76,7 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -87,17 +87,17 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
- * 切っておかないと、ホストであとからしたマウントが中に現れる。
+/* マウントのツリーはコピーでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントがコンテナにも現れる。
  * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
@@ -126,9 +126,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
- * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
- * 済ませる。user_namespaces(7) */
+/* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
+ * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
     mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
@@ -145,9 +145,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
- * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
- * 変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを bind
+ * マウントして使う。読み取り専用でもデバイスには書けるが、ホストのファイルの
+ * モードは変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -195,8 +195,8 @@ static void populate_dev(void)
         die("chdir ..");
 }
 
-/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
- * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+/* カレントディレクトリを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、ホストへ戻る道は残らない。pivot_root(2) の
  * NOTES */
 static void switch_root(void)
 {
@@ -265,8 +265,9 @@ static void cover_paths(void)
         die("chdir /");
 }
 
-/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵は、
- * 持っているだけで読める。空のものに替える。session-keyring(7) */
+/* 呼び出し元のセッションキーリングは、名前空間を分けても引き継がれる。
+ * そこにある鍵は、持っているだけで読める。空のものに替える。
+ * session-keyring(7) */
 static void leave_session_keyring(void)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
@@ -274,7 +275,7 @@ static void leave_session_keyring(void)
         die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
 }
 
-/* 残すケーパビリティー。既定は runc spec(8) と同じ 3 つ */
+/* 残すケーパビリティ。デフォルトは runc spec(8) と同じ 3 つ */
 static uint64_t capabilities_to_keep(const char *const *names)
 {
     uint64_t keep = 1ULL << CAP_AUDIT_WRITE | 1ULL << CAP_KILL |
@@ -325,7 +326,7 @@ static const unsigned denied[] = {
 #ifdef __x86_64__
     SYS_ioperm, SYS_iopl, SYS_sysfs, SYS_uselib, SYS_ustat,
 #endif
-    /* 力がなくても使えて、カーネルの弱点がよく見つかるもの */
+    /* 特権がなくても使えて、カーネルの脆弱性がよく見つかるもの */
     SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,
     /* アドレスのランダム化を止められる */
     SYS_personality,
@@ -387,7 +388,7 @@ static const struct sock_filter filter[] = {
     FAIL(ENOSYS),
 
     /* 引数で決めるもの。clone3 のフラグはポインターの先なので、調べられない。
-     * ないことにすれば、C のライブラリーは clone を呼び直す */
+     * ないことにすれば、C のライブラリは clone を呼び直す */
     IF_EQUAL(SYS_clone3, 1),
     FAIL(ENOSYS),
     IF_EQUAL(SYS_clone, 4),
@@ -469,14 +470,14 @@ static _Noreturn void child(const struct options *opt,
     mount_file_systems();
     populate_dev();
     switch_root();
-    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。
+    /* またユーザー名前空間を作れると、その中でケーパビリティを再び得る。
      * この上限は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
     enter_mount("/proc"); /* 続く名前は、ここからたどる */
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
     leave_session_keyring();
     drop_capabilities(opt->keep);
-    /* setuid のプログラムを exec しても、力は増えない。prctl(2) */
+    /* setuid のプログラムを exec しても、特権は増えない。prctl(2) */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
     filter_system_calls();
@@ -502,7 +503,7 @@ int main(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
 

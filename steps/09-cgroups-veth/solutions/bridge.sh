@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # いくつかのコンテナを、1 つのブリッジでつなぐ (発展課題の答え)
-#   bridge.sh up PID...   ブリッジを作り、PID のコンテナをつなぐ
-#   bridge.sh down        作ったものを消し、ホストを元に戻す
+#   bridge.sh up [NAME=]PID...  ブリッジを作り、PID のコンテナをつなぐ。NAME を付けると、
+#                               どのコンテナからも、その名前で届く
+#   bridge.sh down              作ったものを消し、ホストを元に戻す
 # PID は、コンテナを始めたときに表示される、ホストから見た番号。コンテナは、別の端
 # 末で sudo ./step09 run --no-veth として始めておく。nft(8) のパッケージは nftables。
 #
@@ -13,8 +14,10 @@
 #                          |  NAT
 #                  ホストの eth0 など
 #
-# 名前解決: ここまでで、外のアドレスへは届く。名前で届くには、コンテナの
-# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのまま写せるとは限らな
+# 名前解決: コンテナどうしは、NAME で届く。そのために、コンテナごとの hosts(5) を
+# /etc/hosts に bind マウントする。rootfs のファイルは書き換えない。外のアドレスへは、
+# ここまでで届く。外の名前を引くには、コンテナの
+# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのままコピーできるとは限らな
 # い。127.0.0.53 (systemd-resolved) はホストの lo のアドレスで、コンテナの lo には
 # 誰もいない。/run/systemd/resolve/resolv.conf にある、本当のサーバーを書く。docker
 # は、これを起動のたびにしている。
@@ -46,9 +49,17 @@ check_container() {
         fail "no such process: '$1'" 'コンテナを始めたときに表示された PID を渡します'
     [[ ! /proc/$1/ns/net -ef /proc/self/ns/net ]] ||
         fail "process $1 is in the host's network" 'コンテナの PID を渡します'
+    # /etc/hosts にマウントするので、ホストのマウント名前空間では、名前を付けられない
+    [[ -z $2 || ! /proc/$1/ns/mnt -ef /proc/self/ns/mnt ]] ||
+        fail "process $1 sees the host's mounts" 'コンテナの PID を渡します'
     ! in_network_of "$1" ip link show eth0 >/dev/null 2>&1 ||
         fail "container $1 already has eth0" \
             'ほかの PID を渡すか、bridge.sh down してから、もう一度つなぎます'
+}
+
+check_name() {
+    [[ $1 =~ ^[a-z]([a-z0-9-]*[a-z0-9])?$ ]] ||
+        fail "not a name: '$1'" '英小文字で始め、英小文字、数字、- を使います (例: web=4711)'
 }
 
 check_host() {
@@ -75,16 +86,29 @@ add_bridge() {
 }
 
 # veth の片方の端をブリッジに挿し、もう片方をコンテナの eth0 にする。ほかのネットワー
-# クへのパケットは、ブリッジのアドレスに渡す (既定の経路)。veth(4)
+# クへのパケットは、ブリッジのアドレスに渡す (デフォルトの経路)。veth(4)
 connect() {
     local pid=$1 port=$BRIDGE$2 address=$SUBNET.$(($2 + 1))/24
     ip link add "$port" type veth peer name eth0 netns "$pid"
+    # down が、あとで /etc/hosts を外す
+    [[ -z $3 ]] || ip link set "$port" alias "$MARK $pid"
     ip link set "$port" master "$BRIDGE" up
     in_network_of "$pid" ip addr add "$address" dev eth0
     in_network_of "$pid" ip link set eth0 up
     in_network_of "$pid" ip link set lo up
     in_network_of "$pid" ip route replace default via "$SUBNET.1"
     echo "$pid $address $port"
+}
+
+# コンテナの名前空間の中の sh だけを使う。ホストから /proc/PID/root/etc/hosts に書くと、
+# コンテナが置いたシンボリックリンクをたどり、ホストのファイルを書き換えてしまうことがある。
+# ファイルは、bind マウントしたあとなら、名前を消しても使える
+# shellcheck disable=SC2016 # 展開するのは、コンテナの sh
+ADD_HOSTS='file=/dev/shm/hosts.$$ && { cat /etc/hosts && cat; } >"$file" &&
+    mount -o bind "$file" /etc/hosts && rm "$file"'
+
+in_container() {
+    nsenter --target "$1" --all "${@:2}"
 }
 
 # 外から見れば、10.64.0.2 は知らないアドレスで、返事を送れない。ホストが自分のアドレ
@@ -139,7 +163,7 @@ allowing_commands() {
     fi
 }
 
-# ほかの人の規則は変えずに、何をすればよいかを言う。br_netfilter があると、
+# ほかで作られた規則は変えずに、何をすればよいかを言う。br_netfilter があると、
 # 同じブリッジのコンテナどうしのパケットも、転送の規則を通る
 warn_of_drops() {
     local family table chain where=ホストの外には
@@ -154,16 +178,29 @@ warn_of_drops() {
 }
 
 up() {
-    local pid number=0
-    (($#)) || fail 'missing PID' 'bridge.sh up PID...'
-    for pid; do
-        check_container "$pid"
+    local argument pid number=0 hosts=""
+    local -a names=() pids=()
+    (($#)) || fail 'missing PID' 'bridge.sh up [NAME=]PID...'
+    for argument; do
+        pid=${argument#*=}
+        names+=("${argument%"$pid"}")
+        pids+=("$pid")
+        [[ -z ${names[-1]} ]] || check_name "${names[-1]%=}"
+        check_container "$pid" "${names[-1]}"
+        ((++number))
+        [[ -z ${names[-1]} ]] || hosts+="$SUBNET.$((number + 1)) ${names[-1]%=}"$'\n'
     done
     check_host
     trap down EXIT # 途中で失敗したら、消す
     add_bridge
-    for pid; do
-        connect "$pid" $((++number))
+    for number in "${!pids[@]}"; do
+        connect "${pids[number]}" $((number + 1)) "${names[number]}"
+    done
+    for number in "${!pids[@]}"; do
+        [[ -z ${names[number]} ]] ||
+            in_container "${pids[number]}" sh -c "$ADD_HOSTS" <<<"${hosts%$'\n'}" ||
+            fail "cannot mount /etc/hosts in ${pids[number]}" \
+                'コンテナに /etc/hosts と /dev/shm があるか確かめてください'
     done
     add_nat
     trap - EXIT
@@ -171,6 +208,17 @@ up() {
 }
 
 # --- 元に戻す -------------------------------------------------------------------
+# まだ動いているコンテナの /etc/hosts を元に戻す。PID が別のプロセスになっていても、veth
+# のもう片方がそこになければ、触らない
+remove_hosts() {
+    local port=$1 pid
+    pid=$(ip -o link show "$port" | sed -nE "s/.*alias $MARK ([0-9]+).*/\\1/p")
+    [[ -n $pid && -e /sys/class/net/$port/iflink ]] || return 0
+    [[ $(in_network_of "$pid" ip -o link show eth0 2>/dev/null) == "$(<"/sys/class/net/$port/iflink"):"* ]] ||
+        return 0
+    in_container "$pid" umount /etc/hosts 2>/dev/null || true
+}
+
 # veth は、片方の端を消せば、もう片方も消える。コンテナが先に終わっていれば、もうな
 # い。目印のないものは、名前が同じでも他人のものなので、消さない
 down() {
@@ -181,6 +229,7 @@ down() {
         fail "no $BRIDGE that was made here" 'ip link show type bridge で確かめてください'
     nft delete table ip "$TABLE" 2>/dev/null || true
     for port in $(ip -o link show master "$BRIDGE" | sed -E 's/^[0-9]+: ([^:@]+).*/\1/'); do
+        remove_hosts "$port"
         ip link delete "$port" 2>/dev/null || true
     done
     ip link delete "$BRIDGE"
@@ -195,5 +244,5 @@ done
 case ${1-} in
 up) up "${@:2}" ;;
 down) down ;;
-*) fail "unknown command: '${1-}'" 'bridge.sh up PID... か、bridge.sh down' ;;
+*) fail "unknown command: '${1-}'" 'bridge.sh up [NAME=]PID... か、bridge.sh down' ;;
 esac

@@ -2,7 +2,7 @@
  * 動いているコンテナに、あとから入る (発展課題の答え)
  *
  * 動かす: make solutions && sudo build/solutions/09-exec exec PID
- * 見る:   中の ps に、もとの PID 1 も見える。PID は run のときの表示
+ * 見る:   コンテナ内の ps に、もとの PID 1 も見える。PID は run のときの表示
  */
 #define _GNU_SOURCE
 #include "../../../shared/cgroup.h"
@@ -46,9 +46,9 @@ static uint64_t new_namespaces(void)
 
     flags |= CLONE_NEWIPC; /* 共有メモリー、セマフォ、メッセージキュー */
     flags |= CLONE_NEWNET; /* ネットワークデバイス、アドレス、経路 */
-    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティー */
+    flags |= CLONE_NEWUSER; /* uid、gid とケーパビリティ */
     flags |= CLONE_NEWUTS; /* ホスト名 */
-    flags |= CLONE_NEWPID; /* PID。最初の子が、中の PID 1 になる */
+    flags |= CLONE_NEWPID; /* PID。最初の子が PID 1 になる */
     flags |= CLONE_NEWNS; /* マウント。最初の名前空間なので NEWNS と呼ぶ */
     return flags;
 }
@@ -65,17 +65,17 @@ static pid_t clone_child(uint64_t flags)
     return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* 補助グループは対応づけられず、ホストの権限のまま子に残る。だから、捨てられる
- * (CAP_SETGID のある) うちに捨てておく。setgroups(2) */
+/* 補助グループはマッピングできず、ホストの権限のまま子に残る。だから、
+ * 外せる (CAP_SETGID のある) うちに外しておく。setgroups(2) */
 static void drop_groups(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
 }
 
-/* 「中の id、外の id、個数」を書く。中の 0 を、動かした人に対応づける。自分を
- * 外すためのグループを抜けられないように、gid_map より先に setgroups を禁じる
- * (Linux 3.19 から)。user_namespaces(7) */
+/* 「コンテナ内の id、ホストの id、個数」を書く。コンテナ内の 0 を、実行した
+ * ユーザーにマッピングする。自分を締め出すグループから抜けられないように、
+ * gid_map より先に setgroups を禁じる (Linux 3.19 から)。user_namespaces(7) */
 static void write_id_maps(pid_t pid)
 {
     write_file(path_of("/proc/%d/setgroups", pid), "deny");
@@ -84,8 +84,8 @@ static void write_id_maps(pid_t pid)
     lend_stdio(invoking_uid()); /* sudo の端末は root のもの */
 }
 
-/* v2 では、上の cgroup が配ったコントローラーだけを、下で使える。
- * Debian 13 でも、一番上は cpu を配っていない。cgroups(7) の subtree_control */
+/* v2 では、親の cgroup が有効にしたコントローラーだけを、子で使える。
+ * Debian 13 でも、ルートの cgroup は cpu を有効にしていない。cgroups(7) */
 static void enable_controller(const struct cgroup *group, const char *name)
 {
     write_file(path_of("%s/cgroup.subtree_control", group->top), "+%s", name);
@@ -238,7 +238,7 @@ static void clean_up(void)
     link_wait_gone();
 }
 
-/* sudo で始めると、子の uid はホストの 0 のまま。それは中のどの uid にも
+/* sudo で始めると、子の uid はホストの 0 のまま。それはコンテナのどの uid にも
  * マッピングされていないので、65534 に見える。uid 0 になってから exec
  * しないと、ケーパビリティが消える。capabilities(7) */
 static void become_root(void)
@@ -249,17 +249,17 @@ static void become_root(void)
         die("setresuid 0");
 }
 
-/* 新しい UTS 名前空間は、ホストの写しから始まる。変えられるのは、その名前空間の
- * CAP_SYS_ADMIN を持つ人だけ。uid 0 になっておけば、exec をはさんでも失わない。
- * sethostname(2) */
+/* 新しい UTS 名前空間は、ホスト名が複製された状態から始まる。変えられるのは、
+ * その名前空間の CAP_SYS_ADMIN を持つプロセスだけ。uid 0 になっておけば、
+ * exec をはさんでも失わない。sethostname(2) */
 static void set_hostname(void)
 {
     if (sethostname(HOSTNAME, strlen(HOSTNAME)) == -1)
         die("sethostname " HOSTNAME);
 }
 
-/* マウントの木は写しでも、伝播 (propagation) はつながったまま。
- * 切っておかないと、ホストであとからしたマウントが中に現れる。
+/* マウントのツリーはコピーでも、伝播 (propagation) はつながったまま。
+ * 切っておかないと、ホストであとからしたマウントがコンテナにも現れる。
  * mount_namespaces(7) */
 static void make_mounts_private(void)
 {
@@ -288,9 +288,9 @@ static void bind_rootfs(const char *rootfs)
 
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* 今いる rootfs の中にマウントする。proc と sysfs は、ホストのものが
- * 見えているあいだしかマウントできない。だから、ルートを取り替える前に
- * 済ませる。user_namespaces(7) */
+/* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
+ * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
     mount_dir("proc", "proc", "proc", NO_SETUID_DEVICE_EXEC, NULL);
@@ -307,9 +307,9 @@ static void make_mount(const char *type, const char *target,
     mount_dir(type, target, type, flags, data);
 }
 
-/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを借りる。
- * 読み取り専用でもデバイスには書けるが、ホストのファイルのモードは
- * 変えられない */
+/* ユーザー名前空間の中では mknod(2) ができない。ホストのデバイスを bind
+ * マウントして使う。読み取り専用でもデバイスには書けるが、ホストのファイルの
+ * モードは変えられない */
 static void bind_device(const char *device)
 {
     const char *target = strrchr(device, '/') + 1; /* "/dev/null" -> "null" */
@@ -357,8 +357,8 @@ static void populate_dev(void)
         die("chdir ..");
 }
 
-/* 今いるディレクトリーを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
- * ルートの上に重なる。それを外せば、外へ戻る道は残らない。pivot_root(2) の
+/* カレントディレクトリを "/" にする。同じ場所を 2 度渡すと、古いルートは新しい
+ * ルートの上に重なる。それを外せば、ホストへ戻る道は残らない。pivot_root(2) の
  * NOTES */
 static void switch_root(void)
 {
@@ -427,8 +427,9 @@ static void cover_paths(void)
         die("chdir /");
 }
 
-/* 呼び出し元のセッションキーリングは、名前空間を分けても付いてくる。中の鍵は、
- * 持っているだけで読める。空のものに替える。session-keyring(7) */
+/* 呼び出し元のセッションキーリングは、名前空間を分けても引き継がれる。
+ * そこにある鍵は、持っているだけで読める。空のものに替える。
+ * session-keyring(7) */
 static void leave_session_keyring(void)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1 &&
@@ -436,7 +437,7 @@ static void leave_session_keyring(void)
         die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
 }
 
-/* 残すケーパビリティー。既定は runc spec(8) と同じ 3 つ */
+/* 残すケーパビリティ。デフォルトは runc spec(8) と同じ 3 つ */
 static uint64_t capabilities_to_keep(const char *const *names)
 {
     uint64_t keep = 1ULL << CAP_AUDIT_WRITE | 1ULL << CAP_KILL |
@@ -496,7 +497,7 @@ static _Noreturn void child(const struct options *opt,
     show_pid();
     uint8_t subnet = gate_wait(pipes);
     join_cgroups();
-    /* 今いる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
+    /* 自分のいる cgroup が "/" に見えるようになる。cgroup_namespaces(7) */
     if (unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     become_root();
@@ -510,14 +511,14 @@ static _Noreturn void child(const struct options *opt,
     mount_file_systems();
     populate_dev();
     switch_root();
-    /* 中でまたユーザー名前空間を作れると、その中ではすべての力が戻る。
+    /* またユーザー名前空間を作れると、その中でケーパビリティを再び得る。
      * この上限は名前空間ごとのもので、ホストは変わらない。namespaces(7) */
     enter_mount("/proc"); /* 続く名前は、ここからたどる */
     write_file("sys/user/max_user_namespaces", "0");
     cover_paths();
     leave_session_keyring();
     drop_capabilities(opt->keep);
-    /* setuid のプログラムを exec しても、力は増えない。prctl(2) */
+    /* setuid のプログラムを exec しても、特権は増えない。prctl(2) */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
     /* PATH や HOME はホストのパスで、ほかの値には秘密もある。environ(7) */
@@ -543,7 +544,7 @@ static _Noreturn void fail(const char *message, const char *hint)
 
 /* 誰も書けないように封をしたコピーから、自分を実行し直す。
  * コンテナの用意したコマンドが "#!/proc/self/exe" で始まるスクリプトなら、
- * 中で動くのはこのプログラム。中のほかのプロセスは、そのファイルを
+ * コンテナ内で動くのはこのプログラム。ほかのプロセスは、そのファイルを
  * /proc/PID/exe から開いておき、終わるのを待って書き換えられる。
  * 次に sudo で動かすと、それがホストの root で動く。CVE-2019-5736。
  * memfd_create(2) */
@@ -630,8 +631,8 @@ static void share_cgroups(pid_t container, pid_t pid)
     fclose(lines);
 }
 
-/* 入る子がすること。途中の自分は、中のプロセスと同じ id で、まだホストの fd を
- * 持つ。/proc/PID をのぞいたり ptrace(2) したりできないようにしておく。
+/* 入る子がすること。途中の自分は、コンテナのプロセスと同じ id で、まだホストの
+ * fd を持つ。/proc/PID をのぞいたり ptrace(2) したりできないようにしておく。
  * CVE-2016-9962 はこれを忘れた。exec で元に戻る。PR_SET_DUMPABLE(2const) */
 static _Noreturn void enter_container(int container, char *const *command,
                                       const struct pipes *pipes)
@@ -652,7 +653,7 @@ static _Noreturn void enter_container(int container, char *const *command,
         die("setns pidfd");
     become_root();
     die_with_parent(pipes);
-    /* 名前空間に入っただけでは、力は減らない。コンテナと同じように減らす */
+    /* 名前空間に入っただけでは、特権は減らない。コンテナと同じように落とす */
     leave_session_keyring();
     drop_capabilities(capabilities_to_keep(no_more));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
@@ -726,7 +727,7 @@ static int run(int argc, char *argv[])
      * 失敗、EOF なら成功 (か、その前に子が終わった)。O_CLOEXEC は open(2) */
     if (pipe2(pipes.report, O_CLOEXEC) == -1)
         die("pipe2");
-    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 準備のあいだ子を待たせる門 */
+    if (pipe2(pipes.gate, O_CLOEXEC) == -1) /* 子を待たせるゲート */
         die("pipe2");
     drop_groups();
     atexit(clean_up);
