@@ -289,7 +289,7 @@ static void bind_rootfs(const char *rootfs)
 #define NO_SETUID_DEVICE_EXEC (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 /* カレントディレクトリ (rootfs) の下にマウントする。ユーザー名前空間の中では、
- * proc と sysfs は、ホストのものが見えているあいだしかマウントできない。だから、
+ * proc と sysfs は、ホストのものが見えているときしかマウントできない。だから、
  * ルートを取り替える前に済ませる。user_namespaces(7) */
 static void mount_file_systems(void)
 {
