@@ -19,8 +19,8 @@ teardown() {
     mount --make-rprivate /
 }
 
-# 06 のルートには /dev/null がなく、busybox の sh は & を使えない。ここでは & を使
-# いたいだけなので、ホストの /dev を重ねておく
+# 06 のルートには /dev/null がなく、busybox の sh は & を使えない。ここでは & を
+# 使いたいだけなので、ホストの /dev を重ねておく
 borrow_dev() {
     DEV=$(dirname "$(readlink -f "$BIN")")/rootfs/fs/dev
     [ "$STEP" != 06 ] || mount --bind /dev "$DEV"

@@ -17,8 +17,8 @@ list_rootfs() {
     find "$ROOTFS" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort
 }
 
-# コンテナのマウント名前空間にあるすべてのマウント。setns(2) は、その名前空間の一
-# 番上をルートにするので、コンテナのルートの外にあるものも見える
+# コンテナのマウント名前空間にあるすべてのマウント。setns(2) は、その名前空間の
+# 一番上をルートにするので、コンテナのルートの外にあるものも見える
 all_mounts() {
     nsenter --target "$CONTAINER" --mount --pid cat /proc/self/mountinfo
 }

@@ -11,8 +11,8 @@ teardown() {
 }
 
 # 書き換えてよい rootfs のコピーを、setuid やファイルのケーパビリティが効く場所に
-# 作る (Debian 13 の /tmp は nosuid)。busybox は名前で働きが変わるので、名前のほう
-# は同じにする
+# 作る (Debian 13 の /tmp は nosuid)。busybox は名前で働きが変わるので、名前のほうは
+# 同じにする
 copy_rootfs() {
     mkdir "$BATS_TEST_TMPDIR/fs"
     mount -t tmpfs -o mode=755 tmpfs "$BATS_TEST_TMPDIR/fs"
@@ -234,8 +234,8 @@ READONLY+=' /proc/dynamic_debug'
     retry 5 grep -qE ':0050 0*:0000 0A ' "/proc/$CONTAINER/net/tcp" "/proc/$CONTAINER/net/tcp6"
 }
 
-# exec の許可は、exec する前のケーパビリティで調べられる。バウンディングセットを減らす
-# だけでは、まだ CAP_DAC_OVERRIDE がある
+# exec の許可は、exec する前のケーパビリティで調べられる。バウンディングセットを
+# 減らすだけでは、まだ CAP_DAC_OVERRIDE がある
 # bats test_tags=to09
 @test "the capabilities are gone before exec: a program that only others may execute is refused" {
     copy_rootfs

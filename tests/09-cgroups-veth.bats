@@ -155,8 +155,8 @@ uses_about() {
     (($(awk '$1 == "nr_throttled" { print $2 }' "$(group_of cpu)/cpu.stat") > 5))
 }
 
-# v1 の cpu の cgroup の中では、リアルタイムのポリシーのうち deadline しか許されないこと
-# がある
+# v1 の cpu の cgroup の中では、リアルタイムのポリシーのうち deadline しか許されない
+# ことがある
 @test "the command of a real-time caller is an ordinary process, and cannot become one again" {
     local real_time=(chrt --deadline --sched-runtime 1000000 --sched-period 10000000 0)
     "${real_time[@]}" true

@@ -199,8 +199,8 @@ in_groups() (
     no_private_dirs
 }
 
-# /proc/self/mounts には、隠されたマウントも並ぶ。v2 の階層は 1 つなので、初めのコ
-# ントローラーの名前が出る
+# /proc/self/mounts には、隠されたマウントも並ぶ。v2 の階層は 1 つなので、初めの
+# コントローラーの名前が出る
 # 守る行: limit_memory() (ファイルに書けなければ die) と atexit(clean_up)
 @test "a hierarchy covered by something else is an error, not a container without a limit" {
     for name in cpu memory pids; do

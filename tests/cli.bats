@@ -13,8 +13,8 @@ options_of() {
     ((10#$1 < 9)) || printf '%s\n' "${LIMITS[@]}" --no-cgroup --no-veth
 }
 
-# 誤った使い方: 2、stdout は空、stderr は英語の 1 行と使い方。何百回も呼ぶので、run
-# は使わない
+# 誤った使い方: 2、stdout は空、stderr は英語の 1 行と使い方。何百回も呼ぶので、
+# run は使わない
 refused() {
     local status=0 LC_ALL=C
     "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null || status=$?

@@ -1,5 +1,5 @@
-# いつ死んでも: ランチャー、コンテナの PID 1、その両方を、どのシステムコールのとこ
-# ろで殺しても、何も残らず、コマンドが半端に隔離されて動くこともない。
+# いつ死んでも: ランチャー、コンテナの PID 1、その両方を、どのシステムコールの
+# ところで殺しても、何も残らず、コマンドが半端に隔離されて動くこともない。
 # ここでは、間引いた瞬間の表 (death.sh --some) を読む。すべての瞬間は make test-death
 # shellcheck disable=SC2034,SC2154
 load helpers
@@ -95,8 +95,8 @@ teardown() {
     [ -z "${CAMPAIGN_DIR:-}" ] || rm -rf "$CAMPAIGN_DIR"
 }
 
-# PID 1 は、ハンドラーのないシグナルを捨てる。exec の前に読んだ SigBlk を exec のあ
-# とで信じると、SIGTERM が失われる
+# PID 1 は、ハンドラーのないシグナルを捨てる。exec の前に読んだ SigBlk を exec の
+# あとで信じると、SIGTERM が失われる
 @test "05: SIGTERM is not lost when the command starts while the launcher looks at it" {
     prepare_one 05
     "$WORK/inject" -o "$WORK/result" -r launcher,waitid,1,exit,kill=TERM@launcher \

@@ -1,6 +1,6 @@
-# コンテナの外へ出ようとする、あらゆる試み。出られないルートを持つ 07 からあとの 3
-# つのプログラムを、sudo 経由 (コンテナ内の root はホストの attendee) と、本物の root (0 が 0
-# にマッピングされる) の両方で調べる。
+# コンテナの外へ出ようとする、あらゆる試み。出られないルートを持つ 07 からあとの
+# 3 つのプログラムを、sudo 経由 (コンテナ内の root はホストの attendee) と、本物の
+# root (0 が 0 にマッピングされる) の両方で調べる。
 #
 # わざと開いているものは「開いている」ことを確かめ、どこで閉じるかを書く。
 #
@@ -244,8 +244,8 @@ ALL='07 08 09'
         change_root
 }
 
-# わざと開けてある: 07 の root は、自分の名前空間の中では何でもマウントできる。ホスト
-# のマウントは変わらない。08 の drop_capabilities() が閉じる
+# わざと開けてある: 07 の root は、自分の名前空間の中では何でもマウントできる。
+# ホストのマウントは変わらない。08 の drop_capabilities() が閉じる
 @test "in 07, mounts of its own are OPEN on purpose, but none that shows the host" {
     result 07 "$BOTH" open mount_tmpfs mount_proc mount_overlay bind_root umount_proc change_root
     # 守る行: flags |= CLONE_NEWUSER
@@ -414,8 +414,8 @@ types() {
 }
 
 # 開いている: コンテナは、呼び出し元の端末をそのまま使う (シェルのジョブ制御に要る)。
-# だから、そこに打ったことにする文字を入れられる。seccomp か、次のテストの 07-terminal
-# が閉じる。Linux 6.2 からは、dev.tty.legacy_tiocsti=0 も閉じる。ioctl_tty(2)
+# だから、そこに打ったことにする文字を入れられる。seccomp か、次のテストの
+# 07-terminal が閉じる。Linux 6.2 からは、dev.tty.legacy_tiocsti=0 も閉じる。ioctl_tty(2)
 @test "typing into the caller's terminal (TIOCSTI) is as OPEN as the host's sysctl says" {
     for step in $ALL; do
         types "$step" "$DIR/step$step"
@@ -447,8 +447,8 @@ kernel_lets_type() {
 
 # --- ランチャーのプログラム ---------------------------------------------------
 
-# 悪意のあるイメージを作る: /proc/self/exe を実行すると、イメージの用意したライブラ
-# リーがホストのプログラムを乗っ取る
+# 悪意のあるイメージを作る: /proc/self/exe を実行すると、イメージの用意した
+# ライブラリがホストのプログラムを乗っ取る
 make_evil_image() {
     local library
     FS=$DIR/evil
@@ -478,8 +478,8 @@ start_evil() {
     CONTAINER=${CONTAINER% }
 }
 
-# CVE-2019-5736。実行中のファイルに書けない (ETXTBSY) のは、ランチャーが生きているあ
-# いだは同じファイルを実行しているから。死ねば、コンテナも死ぬ。ただし SIGKILL では、
+# CVE-2019-5736。実行中のファイルに書けない (ETXTBSY) のは、ランチャーが生きている
+# あいだは同じファイルを実行しているから。死ねば、コンテナも死ぬ。ただし SIGKILL では、
 # ランチャーがメモリーを手放してから子に届くまでの、ごくわずかな隙がある
 # 守る行: 2 度目の die_with_parent(pipes) (消すと、コンテナが残って書ける)
 # bats test_tags=san:no
@@ -582,8 +582,8 @@ elf: 1' ]
     [ "$state" = "$(cat /proc/self/mountinfo)" ]
 }
 
-# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の所有者が、ディレ
-# クトリーとリンクを入れ替え続ける。race COUNT STEP WHO NAME SCRIPT
+# 調べたあとに差し替える: コンテナを COUNT 個始めるあいだ、rootfs の所有者が、
+# ディレクトリとリンクを入れ替え続ける。race COUNT STEP WHO NAME SCRIPT
 race() {
     local count=$1 step=$2 who=$3 name=$4 i
     "$DIR/swap" "$FS/$name" "$FS/$name-other" 3>&- 4>&- &

@@ -8,8 +8,8 @@
 
 bats_require_minimum_version 1.8.0
 
-# 約束の時間と、わざと遅らせる時間を何倍にするか。ソフトウェアで動く仮想マシン (VM=1)
-# は、10 倍ほど遅い
+# 約束の時間と、わざと遅らせる時間を何倍にするか。ソフトウェアで動く仮想マシン
+# (VM=1) は、10 倍ほど遅い
 SLOWNESS=${VM:+10}
 SLOWNESS=${SLOWNESS:-1}
 # 待つ時間を何倍にするか。待ちきるのは失敗するときだけなので、混んだ機械でも足りる長さに
@@ -22,8 +22,8 @@ if [ -n "${CHECK:-}" ]; then
     FAILURES=$(grep -c "^not ok " "$TAP") && WAIT_FACTOR=1
 fi
 
-# 足りないものがあれば skip する。知らない語は失敗。REQUIRE_ALL=1 (CI) では、skip
-# も失敗にする。あると分かったものは、スイートの中で 1 度しか調べない
+# 足りないものがあれば skip する。知らない語は失敗。REQUIRE_ALL=1 (CI) では、skip も
+# 失敗にする。あると分かったものは、スイートの中で 1 度しか調べない
 requires() {
     local word met found
     [ "$FAILURES" -lt 3 ] || skip "left out"

@@ -56,8 +56,8 @@ inject() {
         -e inject="$2:error=$3${4:+:when=$4}" "$(step "$1")" run true
 }
 
-# ふつうに動かして、PATTERN に当てはまるのが、そのプロセスの何回目の呼び出しかを調べ
-# る: number_of 09 write PATTERN
+# ふつうに動かして、PATTERN に当てはまるのが、そのプロセスの何回目の呼び出しかを
+# 調べる: number_of 09 write PATTERN
 number_of() {
     local found
     rm -f "$BATS_TEST_TMPDIR"/trace.*
@@ -347,8 +347,8 @@ closed_rootfs() {
     expect 'pivot_root|-|EPERM|-' 125 'pivot_root .: Operation not permitted'
 }
 
-# initramfs のルートは、親のマウントがないので取り替えられない。/proc/mounts の 1 行目
-# は "rootfs / ..." になる
+# initramfs のルートは、親のマウントがないので取り替えられない。/proc/mounts の
+# 1 行目は "rootfs / ..." になる
 @test "the host's root is an initramfs" {
     # shellcheck disable=SC2016
     run unshare --mount sh -c 'mkdir "$1" && mount -t tmpfs rootfs "$1" && cd "$1" && mkdir old &&

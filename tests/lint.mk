@@ -10,6 +10,7 @@ endef
 $(if $(FILES),,$(error $(no_files)))
 C      := $(filter %.c %.h,$(FILES))
 SHELLS := $(filter %.sh %.bash %.bats .ci/%,$(FILES))
+COMMENTED := $(filter-out slides/tool/test/%,$C $(SHELLS) $(filter %.mjs %.py %.mk %.gp GNUmakefile,$(FILES)))
 DOCS   := $(filter-out slides/tool/%,$(filter %.md slides/pictures/%.svg,$(FILES)))
 
 # 足りないコマンドをすべて言う: $(call need,コマンド...,入れ方)
@@ -71,9 +72,9 @@ lint-pictures:
 	@$(if $(filter %.svg,$(DOCS)),xmllint --noout $(filter %.svg,$(DOCS)))
 # コードのコメントと図も文章。同じ語で書く
 lint-words:
-	@node slides/tool/check-words.mjs $(filter-out slides/tool/test/%,$(filter %.c %.h %.sh %.bash %.bats %.mjs %.py %.mk %.gp %.svg GNUmakefile .ci/%,$(FILES))) || \
+	@node slides/tool/check-words.mjs $(COMMENTED) $(filter %.svg,$(FILES)) || \
 	    { echo '  ヒント: 語は slides/tool/words.yml にあります' >&2; exit 1; }
 # 語の途中で折らない
 lint-breaks:
-	@node slides/tool/check-breaks.mjs $C || \
+	@node slides/tool/check-breaks.mjs $(COMMENTED) || \
 	    { echo '  ヒント: 、か。のあと、または文節の切れ目で折ります' >&2; exit 1; }

@@ -20,8 +20,9 @@ counts() {
     awk '/^(SUnreclaim|KernelStack|Percpu):/ { sum += $2 } END { print "kernel-kB", sum }' /proc/meminfo
 }
 
-# このスイートの名前空間のものは、1 つも増えない。ホスト全体のものは、ほかのスイー
-# トでも動くので、1,000 回の漏れと区別できる所 (2 回に 1 つ、1 回に 20 kB) で分ける
+# このスイートの名前空間のものは、1 つも増えない。ホスト全体のものは、ほかの
+# スイートでも動くので、1,000 回の漏れと区別できる所 (2 回に 1 つ、1 回に 20 kB) で
+# 分ける
 settled() {
     counts >"$BATS_TEST_TMPDIR/after"
     paste -d' ' "$BATS_TEST_TMPDIR"/{before,after} | awk '

@@ -25,8 +25,8 @@ teardown() {
     remove_private_cgroups
 }
 
-# コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る。TERM を無視するもの
-# もあるので、ランチャーに頼まず、先にコンテナを終わらせる
+# コンテナと、その子を終わらせる。PID 名前空間がないと、子は残る。TERM を無視する
+# ものもあるので、ランチャーに頼まず、先にコンテナを終わらせる
 stop_family() {
     if [ -n "${LAUNCHER:-}" ] && [ -n "${CONTAINER:-}" ]; then
         # shellcheck disable=SC2046 # 語に分ける
@@ -113,8 +113,8 @@ find_in_terminal() {
     [ -s "$BATS_TEST_TMPDIR/pid" ] && LAUNCHER=$(cat "$BATS_TEST_TMPDIR/pid") && find_container
 }
 
-# ランチャーが端末に乗る 3 つの形: tmux new-window のように端末のリーダーになる、シェル
-# のスクリプトから動く、シェルのジョブになる
+# ランチャーが端末に乗る 3 つの形: tmux new-window のように端末のリーダーになる、
+# シェルのスクリプトから動く、シェルのジョブになる
 LEADER='exec bash ./launch'
 SCRIPT='bash ./launch'
 JOB='exec bash -c "set -m; bash ./launch; true"'

@@ -1,7 +1,7 @@
 # 発展課題の答え (steps/*/solutions) のテスト。make solutions が先に要る
 #
-# test.sh --negative では、答えの代わりに、もとのステップのプログラムを使う。どのテスト
-# も、それでは失敗しなければならない。
+# test.sh --negative では、答えの代わりに、もとのステップのプログラムを使う。どの
+# テストも、それでは失敗しなければならない。
 # $ を展開するのは内側のシェル。stderr は run --separate-stderr が入れる
 # shellcheck disable=SC2016,SC2153,SC2154
 load helpers
@@ -287,8 +287,8 @@ END
     exec 8>&-
 }
 
-# PID 1 が自分の PR_SET_PDEATHSIG を消すと、ランチャーを追って終わるものがなくなる。init
-# がいれば、コマンドが消せるのは自分のものだけ
+# PID 1 が自分の PR_SET_PDEATHSIG を消すと、ランチャーを追って終わるものがなくなる。
+# init がいれば、コマンドが消せるのは自分のものだけ
 @test "reaper: PID 1 can clear its own death signal (OPEN in 05); the init goes with a killed launcher" {
     answer 05-reaper
     local answer=$BIN
@@ -453,8 +453,8 @@ make_volume() {
 
 # --- 07-terminal ---------------------------------------------------------------
 
-# 本物の端末 (pty) の中で、bash のスクリプトを動かす。画面は SCREEN に、打つものは fd 8
-# に書く。$RUN が答えのプログラム。PID 名前空間が終わると、そのプロセスも消える
+# 本物の端末 (pty) の中で、bash のスクリプトを動かす。画面は SCREEN に、打つものは
+# fd 8 に書く。$RUN が答えのプログラム。PID 名前空間が終わると、そのプロセスも消える
 open_terminal() {
     requires script
     SCREEN=$BATS_TEST_TMPDIR/screen
@@ -888,8 +888,8 @@ END
 
 # --- 09-exec -------------------------------------------------------------------
 
-# コンテナ内の、名前空間の番号、特権、開いている fd。パイプでつなぐと、シェルがそれを開いて
-# いることがある
+# コンテナ内の、名前空間の番号、特権、開いている fd。パイプでつなぐと、シェルが
+# それを開いていることがある
 LOOK='uname -n; id -u; cat /proc/1/comm; cd /proc/self/ns && for name in *; do
         [ "$(readlink $name)" = "$(readlink /proc/1/ns/$name)" ] || echo "another $name"; done
     grep -E "^(Cap|NoNewPrivs|Groups|Seccomp:)" /proc/self/status | xargs

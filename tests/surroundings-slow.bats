@@ -1,7 +1,7 @@
 # 受講者のいろいろな環境で、作って、試す。1 つのテストが 1 つの環境 (make nightly)
 #
-# どの環境でも、attendee が make し、sudo を通して試す。sudo は環境変数の多くを捨てる
-# ので、初めから root の人としても試す
+# どの環境でも、attendee が make し、sudo を通して試す。sudo は環境変数の多くを
+# 捨てるので、初めから root の人としても試す
 load helpers
 
 setup() {

@@ -18,8 +18,8 @@ try_write() {
     { echo "$1" >"$2"; } 2>/dev/null || true
 }
 
-# 残ったプロセスを終わらせて、cgroup を消す。CPU の割り当てを使い切ると、死ぬのも次の周
-# 期を待つので、先に制限を外す。0 は、別の PID 名前空間のもの
+# 残ったプロセスを終わらせて、cgroup を消す。CPU の割り当てを使い切ると、死ぬのも
+# 次の周期を待つので、先に制限を外す。0 は、別の PID 名前空間のもの
 remove_group() {
     local group=$1 try
     for ((try = 0; try < 100; try++)); do
@@ -75,9 +75,9 @@ while read -r leaf; do
     ! rmdir "$leaf" 2>/dev/null || echo "cleanup.sh: rmdir $leaf"
 done < <(find_marked container-steps-launcher)
 
-# veth の目印は、リンクの別名 (alias) にある: container-steps PID pid:[PID 名前空間]。別
-# の名前空間の PID からは、ランチャーが生きているかどうかは分からない。/sys/class/net
-# は、別のネットワーク名前空間のものが見えていることがある
+# veth の目印は、リンクの別名 (alias) にある: container-steps PID pid:[PID 名前
+# 空間]。別の名前空間の PID からは、ランチャーが生きているかどうかは分からない。
+# /sys/class/net は、別のネットワーク名前空間のものが見えていることがある
 namespace=$(readlink /proc/self/ns/pid)
 while read -r link owner where; do
     [[ $where == "$namespace" && ! -d /proc/$owner ]] || continue

@@ -66,8 +66,8 @@ function fontsOf(parts, { places, count }) {
     return places.map((column, at) => (parts[at].type === 'fence' ? fonts.get(column) : Infinity));
 }
 
-// 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする。入らない (null) のは、比
-// べるときは 0
+// 2 つの列は、縦に並べるほうが字が大きくなるなら、そうする。入らない (null) のは、
+// 比べるときは 0
 function arrange(parts) {
     const columns = columnsOf(parts), below = { places: parts.map(() => 0), count: 0 };
     const [side, stacked] = [columns, below].map((one) => fontsOf(parts, one));

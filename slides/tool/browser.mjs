@@ -22,8 +22,9 @@ export async function withBrowser(work) {
     }
 }
 
-// HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す。file: でな
-// いのは、ページの中の移動 (#2 など) を、よそへの移動とみなす版の chromium があるから
+// HTML を開く。そのファイルのほかへの要求は、すべて断って refused に渡す。
+// file: でないのは、ページの中の移動 (#2 など) を、よそへの移動とみなす版の
+// chromium があるから
 export async function open(browser, html, refused = () => {}) {
     const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
     const own = `http://slides.invalid/${basename(html)}`;

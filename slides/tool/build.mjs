@@ -24,16 +24,16 @@ function notesText(slides, total) {
 
 const products = (dir, name) => PRODUCTS.map((kind) => join(dir, `${name}.${kind}`));
 
-// Markdown から HTML を作り、Marp の言い分を返す。Marp の跡には、1 行が数十万字のソー
-// スが入るので、短い行だけを残す
+// Markdown から HTML を作り、Marp の言い分を返す。Marp の跡には、1 行が数十万字の
+// ソースが入るので、短い行だけを残す
 export function marp(files) {
     const { stderr } = spawnSync(join(HERE, 'node_modules/.bin/marp'),
         ['--no-stdin', '--config', join(HERE, 'marp.config.mjs'), '--', ...files], { encoding: 'utf8' });
     return stderr.split('\n').filter((line) => line.length < 300 && !line.includes('INFO')).join('\n').trim();
 }
 
-// PDF は Marp に任せず、自分で印刷する。Marp の使うブラウザーは、スライドの中の要求
-// をよそへ送ってしまう
+// PDF は Marp に任せず、自分で印刷する。Marp の使うブラウザーは、スライドの中の
+// 要求をよそへ送ってしまう
 async function print(browser, html, pdf) {
     const { page, load } = await open(browser, html);
     await load();
@@ -42,8 +42,8 @@ async function print(browser, html, pdf) {
     await page.close();
 }
 
-// decks から作るものをすべて作る。途中で止まっても、古いものや半端なものが残らないよ
-// うに、別の場所で作ってから移す
+// decks から作るものをすべて作る。途中で止まっても、古いものや半端なものが残らない
+// ように、別の場所で作ってから移す
 async function render(options, decks, fail) {
     const dir = mkdtempSync(join(options.out, '.work-'));
     try {

@@ -1,22 +1,32 @@
-// C のコメントの改行を調べる (make lint-docs): 改行は、、か。のあと、または文節の切れ目に置く。語の途中や
-// 助詞の前で切れた行は、目が止まる。使い方: node check-breaks.mjs FILE.c...
+// コメントの改行を調べる (make lint-docs): 改行は、、か。のあと、または文節の切れ目に置く。語の途中や
+// 助詞の前で切れた行は、目が止まる。使い方: node check-breaks.mjs FILE...
 import { readFileSync } from 'node:fs';
 import { tokenize } from 'kuromojin';
 
 const JAPANESE = /[\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Han}ー々]/u;
 
-// 改行をはさんで続く文章: コメントの 2 行か、並んだ 2 つの文字列
-function* seams(source) {
-  const lines = source.split('\n');
+// 行ごとに、コメントならその文章、コメントでなければ null
+function blockComments(lines) {
   let inside = false;
-  const comments = lines.map((line) => {
+  return lines.map((line) => {
     if (!inside && !/^\s*\/\*/.test(line)) return null;
     inside = !line.includes('*/');
     return line.replace(/^\s*(\/\*+|\*(?!\/))? ?/, '').replace(/\s*\*\/.*$/, '');
   });
+}
+// 見出しの線と #! の行は、文章ではない
+const lineComments = (lines) => lines.map((line) => /^\s*(?:#(?!!)|\/\/) ?(.*(?<!--))$/.exec(line)?.[1] ?? null);
+
+// 字下げが減れば、別の段落
+const indent = (text) => text.search(/\S|$/);
+
+// 改行をはさんで続く文章: コメントの 2 行か、並んだ 2 つの文字列
+function* seams(file) {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const comments = /\.[ch]$/.test(file) ? blockComments(lines) : lineComments(lines);
   for (let i = 0; i + 1 < lines.length; i++) {
-    if (comments[i] !== null && comments[i + 1] !== null)
-      yield { line: i + 1, before: comments[i], after: comments[i + 1] };
+    if (comments[i] !== null && comments[i + 1] !== null && indent(comments[i]) <= indent(comments[i + 1]))
+      yield { line: i + 1, before: comments[i], after: comments[i + 1].trimStart() };
     const before = /"((?:[^"\\]|\\.)*)"$/.exec(lines[i]), after = /^\s*"((?:[^"\\]|\\.)*)"/.exec(lines[i + 1]);
     if (comments[i] === null && before && after) yield { line: i + 1, before: before[1], after: after[1] };
   }
@@ -43,7 +53,7 @@ export async function badBreak(before, after) {
 
 async function check(file) {
   const found = [];
-  for (const { line, before, after } of seams(readFileSync(file, 'utf8'))) {
+  for (const { line, before, after } of seams(file)) {
     const reason = await badBreak(before, after);
     if (reason) found.push(`${file}:${line}: the line breaks ${reason}: ${before.slice(-8)}/${after.slice(0, 8)}`);
   }

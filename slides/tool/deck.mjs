@@ -186,8 +186,8 @@ function assemble(slides, context) {
             context.report(slide.line ?? 1, `no speaker note with minutes: ${slide.title || 'slide'}`,
                 '<!-- 2 分。話すこと… --> を、このスライドに足してください');
         sofar += slide.minutes ?? 0;
-        // 終わりの行は、時計の代わりになる。また、コメント全体が YAML に見えて Marp に読み飛
-        // ばされるのも防ぐ (「話すこと: …」だけでは、設定だと思われる)
+        // 終わりの行は、時計の代わりになる。また、コメント全体が YAML に見えて
+        // Marp に読み飛ばされるのも防ぐ (「話すこと: …」だけでは、設定だと思われる)
         const clock = `ここまで ${sofar} 分、全体で ${total} 分`;
         return `${slide.markdown.trim()}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
     });

@@ -59,8 +59,9 @@ function gitDiff(before, after) {
     return out.slice(out.indexOf('\n@@')).split('\n').filter((line) => /^[ +-]/.test(line));
 }
 
-// 前と後の両方にある行でも、属する項目が違えば、消えて増えた行として見せる。そうしない
-// と、消えた関数と増えた関数が「{」だけでつながって見える。消える行は、増える行の前
+// 前と後の両方にある行でも、属する項目が違えば、消えて増えた行として見せる。そう
+// しないと、消えた関数と増えた関数が「{」だけでつながって見える。消える行は、増える
+// 行の前
 function rowsOf(before, after) {
     const old = before ? ownersOf(before) : [], now = ownersOf(after);
     const rows = [], added = [], names = new Set();

@@ -20,8 +20,8 @@ export function partsOf(source) {
     const parts = [];
     const starts = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1), source.length];
     let done = 0;
-    // done から from までの文章の行と、そこから to までの部分を足す。部分と同じ行に残っ
-    // た空白は、行に数えない
+    // done から from までの文章の行と、そこから to までの部分を足す。部分と同じ行に
+    // 残った空白は、行に数えない
     const add = (from, to, part) => {
         const rows = source.slice(done, from).split('\n');
         const line = starts.findLastIndex((start) => start <= done) + 1;

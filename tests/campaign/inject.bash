@@ -26,8 +26,8 @@ prepare_campaign() {
     for step; do
         [[ -x ${BIN_DIR:-$TOP}/step$step ]] || refuse "step$step: not built" "make で作ります"
     done
-    # マッピングした root (SUDO_UID の人) にも読める場所でなければならない。ホームディレ
-    # クトリーは、Debian 13 では 0700
+    # マッピングした root (SUDO_UID の人) にも読める場所でなければならない。ホーム
+    # ディレクトリは、Debian 13 では 0700
     CAMPAIGN_DIR=$(mktemp -d /tmp/campaign.XXXXXX)
     export CAMPAIGN_DIR
     trap 'rm -rf "$CAMPAIGN_DIR"' EXIT
@@ -37,9 +37,9 @@ prepare_campaign() {
     cp "$CAMPAIGN_DIR/inject" "$CAMPAIGN_DIR/fs/inject"
 }
 
-# stdin の 1 行を 1 つの単位として、使い捨てのホストで N 個ずつ並べて動かす。出力は、単
-# 位ごとに続けて stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の片付け) が長いの
-# で、CPU の数より多く並べると速い
+# stdin の 1 行を 1 つの単位として、使い捨てのホストで N 個ずつ並べて動かす。
+# 出力は、単位ごとに続けて stdout と CAMPAIGN_DIR/table に出す。待つ時間 (veth の
+# 片付け) が長いので、CPU の数より多く並べると速い
 run_units() {
     # shellcheck disable=SC2016 # 展開するのは、内側の bash
     xargs -P "$1" -L 1 bash -c '
@@ -114,8 +114,10 @@ traced_calls() {
         # 途中でほかのプロセスの行が挟まると、exec の成功は別の行に出る
         $2 == "<..." && $3 == "execve" && / = 0$/ { done[$1] = 1 }
         # カーネルがやり直すもの (rtnl を待つ write など) は、何回でも 1 つの呼び出し
-        again[$1] && $2 ~ /^[a-z]/ { again[$1] = / = \? ERESTARTNOINTR/; next }
-        / = \? ERESTARTNOINTR/ { again[$1] = 1 }
+        { name = $2 == "<..." ? $3 : $2; sub(/\(.*/, "", name); redo = 0 }
+        again[$1] && $2 ~ /^[a-z]/ { redo = name == again[$1]; again[$1] = "" }
+        / = \? ERESTARTNOINTR/ { again[$1] = name }
+        redo { next }
         $2 ~ /^(\+\+\+|---|<\.\.\.)/ { next }
         launcher == "" { launcher = $1; role = "before"; next }
         done[$1] { next }

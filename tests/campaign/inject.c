@@ -405,11 +405,12 @@ static void on_call(struct tracee *tracee)
     bool restarted = tracee->restarts;
     tracee->restarts = info.op == PTRACE_SYSCALL_INFO_EXIT && tracee->in_call &&
                        info.exit.rval == -ERESTARTNOINTR;
-    if (tracee->restarts || (restarted && info.op == PTRACE_SYSCALL_INFO_ENTRY))
+    if (tracee->restarts)
         return;
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
-        enter_call(tracee, info.entry.nr);
-    else if (info.op == PTRACE_SYSCALL_INFO_EXIT && tracee->in_call)
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+        if (!restarted || (long)info.entry.nr != tracee->call)
+            enter_call(tracee, info.entry.nr);
+    } else if (info.op == PTRACE_SYSCALL_INFO_EXIT && tracee->in_call)
         leave_call(tracee);
 }
 

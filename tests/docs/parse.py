@@ -12,8 +12,8 @@ PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )( *\S.*)')
 CONTROL = re.compile(r'\^[A-Z]')
 
 
-# 1 度に打つものと、そのあとに出るはずの行。^C には prompt がなく、前から動いているも
-# のの出力には text もない
+# 1 度に打つものと、そのあとに出るはずの行。^C には prompt がなく、前から
+# 動いているものの出力には text もない
 Item = collections.namedtuple('Item', 'prompt text expected')
 # ```console の 1 つ。start, end は、中身の行の範囲 (0 から)。version は if=cgroup1 の 1
 Block = collections.namedtuple(

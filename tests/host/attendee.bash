@@ -1,7 +1,7 @@
 # attendee.bash - sudo の使える一般ユーザー attendee を、その場だけのものとして作る
 
-# /etc のファイルにコピーを重ねるので、ホストの /etc は変わらず、突然終わっても何も残ら
-# ない。マウント名前空間の中で呼ぶ: make_attendee DIR UID GID HOME
+# /etc のファイルにコピーを重ねるので、ホストの /etc は変わらず、突然終わっても何も
+# 残らない。マウント名前空間の中で呼ぶ: make_attendee DIR UID GID HOME
 make_attendee() {
     local dir=$1 uid=$2 gid=$3 home=$4 file
     # 同じ名前や番号の人がホストにいれば、いないことにする。ps や ls や sudo は、初めに

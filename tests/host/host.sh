@@ -4,9 +4,10 @@
 #     --real-network  ネットワークだけは、本物のホストのものを使う
 #     --eth0          systemd で起動したマシンらしくする: eth0 (192.0.2.10/24)、ホスト名
 #                     debian、伝播するマウント
-#     --cgroup NAME   cgroup v1 なら、どの階層でも自分だけの cgroup にいる。あとで消すの
-#                     は呼び出し元 (中からは消せない)。v2 では何もしない: 根でない cgroup
-#                     にプロセスがいると、コントローラーを有効にできない。cgroups(7)
+#     --cgroup NAME   cgroup v1 なら、どの階層でも自分だけの cgroup にいる。あとで
+#                     消すのは呼び出し元 (中からは消せない)。v2 では何もしない:
+#                     根でない cgroup にプロセスがいると、コントローラーを有効に
+#                     できない。cgroups(7)
 #     --attendee DIR  sudo の使える attendee がいて、そのホームにワークショップのコピーが
 #                     ある。コマンドもそこから始まる。DIR は、マウントに使う空のディレクトリ
 # ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
@@ -36,10 +37,10 @@ enter_cgroups() {
     done
 }
 
-# /sys/class/net は、マウントしたときのネットワーク名前空間のものを見せる。隠すだけで
-# は、古いほうが /proc/self/mounts に残るので、作り直す。ほかの仕事が chroot などに置いた
-# proc と sysfs も外す。どこも隠れていないものが 1 つでも見えると、隠した /proc や /sys の
-# 下でも、名前空間の中で新しくマウントできてしまう
+# /sys/class/net は、マウントしたときのネットワーク名前空間のものを見せる。
+# 隠すだけでは、古いほうが /proc/self/mounts に残るので、作り直す。ほかの仕事が
+# chroot などに置いた proc と sysfs も外す。どこも隠れていないものが 1 つでも見えると、
+# 隠した /proc や /sys の下でも、名前空間の中で新しくマウントできてしまう
 make_sysfs() {
     local point
     mount --move /sys/fs/cgroup /mnt
@@ -84,8 +85,8 @@ make_home() {
     cd "$TOP"
 }
 
-# 手元の変更も含める。作りかけのもの (build/vm など) は要らない。時刻を秒に切り捨てる
-# と、make が rootfs を作り直す
+# 手元の変更も含める。作りかけのもの (build/vm など) は要らない。時刻を秒に
+# 切り捨てると、make が rootfs を作り直す
 copy_workshop() {
     tar -C "$TOP" --format=posix --exclude=./.git --exclude=./slides/tool/node_modules \
         --exclude='./build/*/*' --exclude=./slides/build -cf - . | tar -C "$1/workshop" -xf -

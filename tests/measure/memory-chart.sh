@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# 上限が 50 MB のコンテナで /demo/memhog を動かし、使っているメモリーが増えて、OOM killer
-# に終わらされるまでを、ホストから見る。数は build/memory-chart.csv に、gnuplot があれば
-# グラフも build/memory-chart.svg に残す。10 秒ほどかかる
+# 上限が 50 MB のコンテナで /demo/memhog を動かし、使っているメモリーが増えて、OOM
+# killer に終わらされるまでを、ホストから見る。数は build/memory-chart.csv に、
+# gnuplot があればグラフも build/memory-chart.svg に残す。10 秒ほどかかる
 #   memory-chart.sh           表とグラフを出す
 #   memory-chart.sh --update  slides/pictures/memory-chart.svg も書き直す
 # 使い捨てのホストの中で動くので、ホストは変わらない

@@ -150,13 +150,17 @@ test('a line break inside a word or before a particle is a fault, in comments an
     'f("長い文字列も、ここで切"\n  "ってはならない\\n");': 'inside 切っ',
   };
   const good = ['/* 文節で切れば、\n * 読みやすい。そして\n * 次の文が続く */', '/* 1 行 */', 'f("1 行目\\n"\n  "を 2 行にする");', 'int x; /* 後ろ */\n/* に */'];
-  const run_breaks = (code) => run('make', `--old-file=${NODE}`, 'lint-breaks', `C=${write('b.c', `${code}\n`)}`);
+  const run_breaks = (code, path = 'b.c') =>
+    run('make', `--old-file=${NODE}`, 'lint-breaks', `FILES=${write(path, `${code}\n`)}`);
   for (const [code, message] of Object.entries(faults)) {
     const { status, output } = run_breaks(code);
     assert.notEqual(status, 0, code);
     assert.match(output, new RegExp(`^b\\.c:1: the line breaks ${message}`, 'm'));
   }
   assert.equal(run_breaks(good.join('\n')).status, 0);
+  const { output } = run_breaks('#!/bin/sh\n# 語の途中で切れた行は、読みにくいディレ\n# クトリです', 'b.sh');
+  assert.match(output, /^b\.sh:2: the line breaks inside ディレクトリ/m);
+  assert.equal(run_breaks('#!/bin/sh\n# 題\n#   DIR ディレクトリ\n# を見る\n# --- 見出し ---\n# の下', 'b.sh').status, 0);
 });
 
 test('a broken table of terms is an error that shows its own message', () => {

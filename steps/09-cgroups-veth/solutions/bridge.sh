@@ -3,8 +3,8 @@
 #   bridge.sh up [NAME=]PID...  ブリッジを作り、PID のコンテナをつなぐ。NAME を付けると、
 #                               どのコンテナからも、その名前で届く
 #   bridge.sh down              作ったものを消し、ホストを元に戻す
-# PID は、コンテナを始めたときに表示される、ホストから見た番号。コンテナは、別の端
-# 末で sudo ./step09 run --no-veth として始めておく。nft(8) のパッケージは nftables。
+# PID は、コンテナを始めたときに表示される、ホストから見た番号。コンテナは、別の
+# 端末で sudo ./step09 run --no-veth として始めておく。nft(8) のパッケージは nftables。
 #
 #     コンテナ 4711              コンテナ 4712
 #     eth0 10.64.0.2             eth0 10.64.0.3
@@ -17,10 +17,10 @@
 # 名前解決: コンテナどうしは、NAME で届く。そのために、コンテナごとの hosts(5) を
 # /etc/hosts に bind マウントする。rootfs のファイルは書き換えない。外のアドレスへは、
 # ここまでで届く。外の名前を引くには、コンテナの
-# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのままコピーできるとは限らな
-# い。127.0.0.53 (systemd-resolved) はホストの lo のアドレスで、コンテナの lo には
-# 誰もいない。/run/systemd/resolve/resolv.conf にある、本当のサーバーを書く。docker
-# は、これを起動のたびにしている。
+# /etc/resolv.conf に nameserver の行が要る。ホストの行をそのままコピーできるとは
+# 限らない。127.0.0.53 (systemd-resolved) はホストの lo のアドレスで、コンテナの lo には
+# 誰もいない。/run/systemd/resolve/resolv.conf にある、本当のサーバーを書く。
+# docker は、これを起動のたびにしている。
 #   sudo build/solutions/09-exec exec 4711 \
 #       sh -c 'echo nameserver 192.0.2.53 >/etc/resolv.conf'
 set -euo pipefail
@@ -73,8 +73,8 @@ check_host() {
 }
 
 # --- つなぐ ---------------------------------------------------------------------
-# ブリッジは、ケーブルを何本も挿せるスイッチ。ホストも、アドレスを付ければ、そこにつ
-# ながった 1 台になる。元の ip_forward の値は、消えるときまで別名 (alias) に書いておく
+# ブリッジは、ケーブルを何本も挿せるスイッチ。ホストも、アドレスを付ければ、そこに
+# つながった 1 台になる。元の ip_forward の値は、消えるときまで別名 (alias) に書いておく
 add_bridge() {
     ip link add "$BRIDGE" type bridge
     ip link set "$BRIDGE" alias "$MARK $(<"$FORWARD")"
@@ -85,8 +85,8 @@ add_bridge() {
     echo "$BRIDGE $SUBNET.1/24"
 }
 
-# veth の片方の端をブリッジに挿し、もう片方をコンテナの eth0 にする。ほかのネットワー
-# クへのパケットは、ブリッジのアドレスに渡す (デフォルトの経路)。veth(4)
+# veth の片方の端をブリッジに挿し、もう片方をコンテナの eth0 にする。ほかの
+# ネットワークへのパケットは、ブリッジのアドレスに渡す (デフォルトの経路)。veth(4)
 connect() {
     local pid=$1 port=$BRIDGE$2 address=$SUBNET.$(($2 + 1))/24
     ip link add "$port" type veth peer name eth0 netns "$pid"
@@ -111,8 +111,8 @@ in_container() {
     nsenter --target "$1" --all "${@:2}"
 }
 
-# 外から見れば、10.64.0.2 は知らないアドレスで、返事を送れない。ホストが自分のアドレ
-# スに書き換えて送り、返事を元に戻す (masquerade)。nft(8)
+# 外から見れば、10.64.0.2 は知らないアドレスで、返事を送れない。ホストが自分の
+# アドレスに書き換えて送り、返事を元に戻す (masquerade)。nft(8)
 add_nat() {
     nft -f - <<END
 table ip $TABLE {
@@ -208,8 +208,8 @@ up() {
 }
 
 # --- 元に戻す -------------------------------------------------------------------
-# まだ動いているコンテナの /etc/hosts を元に戻す。PID が別のプロセスになっていても、veth
-# のもう片方がそこになければ、触らない
+# まだ動いているコンテナの /etc/hosts を元に戻す。PID が別のプロセスになっていても、
+# veth のもう片方がそこになければ、触らない
 remove_hosts() {
     local port=$1 pid
     pid=$(ip -o link show "$port" | sed -nE "s/.*alias $MARK ([0-9]+).*/\\1/p")
@@ -219,8 +219,8 @@ remove_hosts() {
     in_container "$pid" umount /etc/hosts 2>/dev/null || true
 }
 
-# veth は、片方の端を消せば、もう片方も消える。コンテナが先に終わっていれば、もうな
-# い。目印のないものは、名前が同じでも他人のものなので、消さない
+# veth は、片方の端を消せば、もう片方も消える。コンテナが先に終わっていれば、もう
+# ない。目印のないものは、名前が同じでも他人のものなので、消さない
 down() {
     local port value
     value=$(ip -o link show "$BRIDGE" 2>/dev/null |

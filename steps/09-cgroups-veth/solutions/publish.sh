@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # コンテナのポートを、ホストのポートとして公開する (発展課題の答え)
 #   publish.sh PID HOSTPORT:PORT...
-# docker run -p HOSTPORT:PORT と同じ。PID は、コンテナを始めたときに表示される、ホスト
-# から見た番号。Ctrl-C か、コンテナの終わりで、作ったものを消す。veth-host でも、
+# docker run -p HOSTPORT:PORT と同じ。PID は、コンテナを始めたときに表示される、
+# ホストから見た番号。Ctrl-C か、コンテナの終わりで、作ったものを消す。veth-host でも、
 # bridge.sh のブリッジでもよい。nft(8) のパッケージは nftables。
 #
 #     ほかのマシン --> eth0 :8080 --+
@@ -10,8 +10,8 @@
 #     ホスト -> 127.0.0.1:8080 -----+              |
 #                                              veth-host --> コンテナ
 #
-# ほかのマシンから届くには、ホストが転送しなければならない (ip_forward)。この設定は変え
-# ない。bridge.sh up は、これを 1 にする。
+# ほかのマシンから届くには、ホストが転送しなければならない (ip_forward)。この設定は
+# 変えない。bridge.sh up は、これを 1 にする。
 set -euo pipefail
 
 CONF=/proc/sys/net/ipv4/conf
