@@ -681,6 +681,33 @@ END
 }
 
 # bats を直に動かすと、attendee を作る準備が、実行したユーザーのマシンの /etc を隠してしまう
+@test "campaigns: a call that the kernel restarts is one call, and the call of a handler is another" {
+    mkdir bin
+    cat >bin/strace <<'END'
+#!/bin/sh
+cat >"$6" <<'LOG'
+7 execve("/x", ["x"], 0x7 /* 9 vars */) = 0
+7 write(3</a>, "1", 1) = ? ERESTARTNOINTR (To be restarted)
+7 write(3</a>, "1", 1 <unfinished ...>
+7 <... write resumed>) = ? ERESTARTNOINTR (To be restarted)
+7 write(3</a>, "1", 1) = 1
+7 write(3</a>, "2", 1) = ? ERESTARTNOINTR (To be restarted)
+7 --- SIGCHLD {si_signo=SIGCHLD} ---
+7 rt_sigreturn({mask=[]}) = 1
+7 write(3</a>, "2", 1) = 1
+LOG
+END
+    chmod +x bin/strace
+    run -0 env PATH="$PWD/bin:$PATH" WORK="$PWD" bash -c '
+        . "$TOP/tests/campaign/inject.bash"
+        COMMAND=(true)
+        traced_calls'
+    [ "$output" = "before write 1 1 /a
+before write 2 2 /a
+before rt_sigreturn 1 3 {mask=[]}
+before write 3 4 /a" ]
+}
+
 @test "a suite refuses to prepare its user outside namespaces of its own" {
     requires root
     before=$(cat /proc/self/mountinfo)
