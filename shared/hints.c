@@ -68,7 +68,7 @@ static const struct hint hints[] = {
 
     /* stdin, stdout, stderr */
     {"fstat", NULL, EISDIR, NULL, NULL,
-     "標準入出力 (%s 番) がディレクトリです。コンテナの中から、そこを通って\n"
+     "標準入出力 (%s 番) がディレクトリです。コンテナ内から、そこを通って\n"
      "ホストのファイルに届くので断りました。</dev/null などに替えてください"},
     {"tcsetpgrp", NULL, ENOTTY, NULL, NULL,
      "端末の背後で始まり、前面に出してくれるシェル (fg) もいません\n"
@@ -87,7 +87,7 @@ static const struct hint hints[] = {
      "自分のものでない gid は、root でなければマッピングされません"},
     {"write", "uid_map", EPERM, NULL, NULL,
      "root でなければ、"
-     "マッピングされるのは自分の uid だけです。コンテナの中では、\n"
+     "マッピングされるのは自分の uid だけです。コンテナ内では、\n"
      "cat /proc/self/uid_map にある uid だけです。1 度しか書けません"},
     {"write", "_map", EINVAL, NULL, NULL,
      "「内側 外側 個数」の形でないか、2 つの行の範囲が重なっています\n"
@@ -194,7 +194,7 @@ static const struct hint hints[] = {
     /* execve(2) */
     {"exec", "command", ENOENT, NULL, NULL,
      "コマンド %s が見つかりません\n"
-     "コンテナの中にあるか、PATH が合っているかを確かめてください"},
+     "コンテナ内にあるか、PATH が合っているかを確かめてください"},
     {"exec", "\r", ENOENT, NULL, NULL,
      "スクリプトの改行が Windows のもの (CR LF) です。#! のプログラムの名前に\n"
      "CR が付いています。sed -i 's/\\r$//' で直せます"},

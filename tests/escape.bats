@@ -73,7 +73,7 @@ teardown() {
     fi
 }
 
-# WHO として、コンテナの中でコマンドを動かす: launch 08 sudoer COMMAND...
+# WHO として、コンテナ内でコマンドを動かす: launch 08 sudoer COMMAND...
 # FS は rootfs、WRAP はランチャーの前に置くコマンド
 launch() {
     local step=$1 who=$2

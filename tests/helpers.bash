@@ -63,7 +63,7 @@ step() {
     echo "${BIN%/*}/step$1"
 }
 
-# コンテナの中で sh のスクリプトを動かす。run と組み合わせる: run -0 inside 'id -u'
+# コンテナ内で sh のスクリプトを動かす。run と組み合わせる: run -0 inside 'id -u'
 inside() {
     "$BIN" run sh -c "$1"
 }

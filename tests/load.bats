@@ -130,7 +130,7 @@ ask_others() {
     done
 }
 
-# 残ったコンテナの中から、もう一度ゲートウェイに話しかける
+# 残ったコンテナ内から、もう一度ゲートウェイに話しかける
 ask_gateways() {
     local i
     for ((i = COUNT / 2 + 1; i <= COUNT; i++)); do

@@ -980,7 +980,7 @@ TERM=vt100" ]
     [ "${stderr_lines[0]}" = "09-exec: exec: must be root" ]
 }
 
-# exec する前のプロセスは、もうコンテナの中にいるのに、ホストの fd を持つ
+# exec する前のプロセスは、もうコンテナ内にいるのに、ホストの fd を持つ
 # 守る行: prctl(PR_SET_DUMPABLE, 0) (消すと、fd が見える)
 @test "exec: the process on its way in cannot be looked into from inside" {
     requires cgroup net strace

@@ -22,7 +22,8 @@ SHELL = ['bash', '--noprofile', '--rcfile', '../.docsrc', '--noediting']
 STATE = {
     'network links': 'ls /sys/class/net',
     'network namespaces': 'ls /run/netns',
-    'cgroups': 'find /sys/fs/cgroup -type d -not -name container-steps*',
+    # systemd のサービスは、文書と関係なく、始まり、終わる
+    'cgroups': 'find /sys/fs/cgroup -name *.service -prune -o -type d -not -name container-steps* -print',
     # 初めからいたものは除く。eth0 の相手の端を持つものは、まだ exec の前かもしれない
     'processes': f'ps -N --ppid {os.getpid()} -p {",".join(terminal.processes())} -o pid=,comm=',
     'mounts': 'findmnt -rno TARGET',

@@ -29,7 +29,7 @@ fail() {
 # プロセスのいる cgroup。v1 では pids の行、v2 では 1 つしかない行にある
 FIND_CGROUP='s/^[0-9]*:\(.*,\)*\(pids\)*\(,.*\)*://p'
 
-# コンテナの中で動くので、busybox の sh とコマンドだけで書く。$1 はホストの / の番号
+# コンテナ内で動くので、busybox の sh とコマンドだけで書く。$1 はホストの / の番号
 # shellcheck disable=SC2016 # 展開するのは、内側の sh
 PROBE='
 yes_if() { "$@" && echo はい || echo いいえ; }

@@ -1,5 +1,5 @@
 /*
- * ホストのディレクトリを、コンテナの中に見せる (発展課題の答え)
+ * ホストのディレクトリを、コンテナ内に見せる (発展課題の答え)
  *
  * 動かす: make solutions && build/solutions/07-volume run -v ~:/mnt:ro
  * 見る:   コンテナ内の ls /mnt はホストの ls ~。touch /mnt/x は断られる

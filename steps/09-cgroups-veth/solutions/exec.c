@@ -145,7 +145,7 @@ static const struct {
 static struct cgroup groups[sizeof(controllers) / sizeof(controllers[0])];
 
 /* リアルタイムのプロセスには、CPU の制限が効かない。呼び出し元がそうでも、
- * ふつうに戻し、コンテナの中でもなれないようにする。sched(7) */
+ * ふつうに戻し、コンテナ内でもなれないようにする。sched(7) */
 static void leave_real_time(void)
 {
     if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) == -1)
