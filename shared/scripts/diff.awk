@@ -122,7 +122,6 @@ function next_token(rest) {
 function read_token(s, n, token,    i, rows) {
     if (token == "}") {
         closed = block[blocks--]
-        closes[s, n] = closes[s, n] " " closed
         from = 0
     } else if (token == "{") {
         rows = from && from < n ? "" : closed
@@ -176,11 +175,11 @@ function name_of(s,    first, name) {
         return field[1] " " field[2]
     }
     name = tail != "" ? substr(tail, 2) : head
-    sub(/[={;].*/, "", name)
+    sub(/[[={;].*/, "", name)
     is_call = tail == "" && name ~ /[A-Za-z_0-9]\(/
     if (is_call)
         sub(/\(.*/, "", name)
-    gsub(/\[[^]]*\]| +$/, "", name)
+    sub(/ +$/, "", name)
     sub(/.*[ *]/, "", name)
     return name
 }
@@ -300,15 +299,6 @@ function keep_lines(name, at, lines,    i, n, number) {
             keep[place[name, row_side[name, at], number[i]]] = 1
 }
 
-function all_kept(name, at, lines,    i, n, number) {
-    n = split(lines, number, " ")
-    for (i = 1; i <= n; i++)
-        if ((name, row_side[name, at], number[i]) in place &&
-            !keep[place[name, row_side[name, at], number[i]]])
-            return 0
-    return 1
-}
-
 function choose_rows(name, first, last,    at, near, s, n, i, lines) {
     split("", keep)
     for (at = first; at <= last; at++) {
@@ -332,10 +322,6 @@ function choose_rows(name, first, last,    at, near, s, n, i, lines) {
     for (at = first; at <= last; at++)
         if (keep[at])
             keep_lines(name, at, within[row_side[name, at], row_line[name, at]])
-    for (at = first; at <= last; at++)
-        if (row_sign[name, at] == " " &&
-            !all_kept(name, at, closes[row_side[name, at], row_line[name, at]]))
-            keep[at] = 0
 }
 
 # --- 見せる ----------------------------------------------------------------------
@@ -369,14 +355,14 @@ function show_total(    at) {
 function show_part(at,    i, name, any) {
     for (i = part_first[at]; i <= part_last[at]; i++) {
         name = order[i]
-        if (fn != "" && fn != name)
+        if (fn != "" && fn != name && "#" fn != name)
             continue
         any = shown = 1
-        if (!tour || i > part_first[at])
-            print (fn == "" && (i > 1 || !tour) ? "\n" : "") headed(name)
-        else
-            print headed(name)
-        if (tour || fn != "" || name !~ /^(header|#include)$/)
+        if (fn == "" && (!tour || i > part_first[at]) && !(is_noise(name) && was_noise))
+            print ""
+        was_noise = is_noise(name)
+        print headed(name)
+        if (!was_noise)
             show_rows(name)
     }
     if (any && tour && words[part_words[at]] != "")
@@ -385,10 +371,15 @@ function show_part(at,    i, name, any) {
         printf "\f"
 }
 
-function headed(name) {
-    if (!tour && fn == "" && name ~ /^(header|#include)$/)
-        return heading(label(name) ":" counts_of(plus[name], minus[name]) " 行 (FN=" name " で表示)")
-    return heading(label(name) counts_of(plus[name], minus[name]))
+# 初めのコメントと #include を 1 行で済ませるか
+function is_noise(name) {
+    return !tour && fn == "" && name ~ /^(header|#include)$/
+}
+
+function headed(name,    line) {
+    line = label(name) counts_of(plus[name], minus[name])
+    sub(/^#/, "", name)
+    return heading(line (was_noise ? " 行 (FN=" name " で表示)" : ""))
 }
 
 function show_rows(name,    at, first, last, hidden) {

@@ -8,7 +8,8 @@ import { AREA, LADDER, faultOf, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
-const OVERVIEW_HEADING = 156; // 見出し、行数、一覧の下のすき間
+const OVERVIEW_HEADING = 152; // 見出し、行数、一覧の下のすき間
+const OVERVIEW_CODE = 22; // 一覧の下のコードを、一覧より大きくはしない (px)
 const WIDE = 10; // これより多い項目は、2 列に並べる
 const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
 const KIND = { new: '新しい', changed: '変わる', gone: '消える' };
@@ -51,16 +52,16 @@ function preambleOf(matched) {
         line: list[0].explanation.line, pages: [list.flatMap(({ explanation }) => explanation.pages.flat())] } };
 }
 
-// 一覧の下に preamble が入るなら、そのコードと説明
+// 一覧 (2 列) の下に preamble が入るなら、そのコードと説明
 function underOverview(preamble, count, text, context) {
     if (!preamble)
         return '';
     const explain = textOf(preamble.explanation.pages[0], context);
-    const list = count > WIDE ? Math.ceil(count / 2) * 44 : count * 47;
-    const room = AREA.height - OVERVIEW_HEADING - list - CODE_PADDING - explainHeight(explain) -
+    const room = AREA.height - OVERVIEW_HEADING - Math.ceil(count / 2) * 44 - CODE_PADDING - explainHeight(explain) -
         (text && textHeight(text, 26, 40, AREA.width) + EXPLAIN_MARGIN);
-    const { px, pages } = paginate(rowsOf(preamble.items), () => room) ?? { pages: [] };
-    return pages.length === 1 && px > LADDER.at(-1).px ? `${diffBlock(pages[0], px)}\n${explainBlock(explain)}` : '';
+    const rows = rowsOf(preamble.items).filter((row) => !row.fold);
+    const { px, pages } = paginate(rows, () => room) ?? { pages: [] };
+    return pages.length === 1 && px > LADDER.at(-1).px ? `${diffBlock(pages[0], Math.min(px, OVERVIEW_CODE))}\n${explainBlock(explain)}` : '';
 }
 
 // 差分の全体。項目は、このデッキで読む順に並べる
@@ -71,18 +72,19 @@ function overview(diff, intro, matched, steps, context) {
     const heading = title < 0 ? `## 差分: ${steps}` : rest.splice(title, 1)[0].text;
     const text = bodyMarkdown(rest, context);
     const under = underOverview(preamble, items.length, text, context);
-    const notes = notesOf([...intro, ...under ? preamble.explanation.pages[0] : []]);
+    const own = notesOf(intro), more = notesOf(under ? preamble.explanation.pages[0] : []);
     const rows = items.map((item) => `<li><span class="kind ${item.kind}">${KIND[item.kind]}</span> ` +
         `${label(item)} <span class="count">${counts(item)}</span></li>`);
     return {
         shows: under ? preamble.items : [],
         title: heading.replace(/^#+\s*/, ''),
-        minutes: notes.minutes ?? 1,
-        note: notes.text || '1 分。差分の全体を見せる。これから 1 つずつ読むので、名前だけを確かめる。',
+        minutes: (own.minutes ?? 1) + (more.minutes ?? 0),
+        note: [own.text || '1 分。差分の全体を見せる。これから 1 つずつ読むので、名前だけを確かめる。', more.text]
+            .filter(Boolean).join('\n\n'),
         markdown: `<!-- _class: overview -->\n${heading}\n\n` +
             `<p class="total"><span class="add">+${diff.added} 行</span> ` +
             `<span class="del">−${diff.deleted} 行</span></p>\n` +
-            `<ul class="items${items.length > WIDE ? ' wide' : ''}">${rows.join('')}</ul>\n\n${text}\n\n${under}`,
+            `<ul class="items${under || items.length > WIDE ? ' wide' : ''}">${rows.join('')}</ul>\n\n${text}\n\n${under}`,
     };
 }
 

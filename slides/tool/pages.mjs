@@ -38,13 +38,8 @@ function keepOf(rows) {
     for (let at = rows.length - 2; at >= 0; at--)
         if (isComment(rows[at]) && !isChanged(rows[at]) && !keep[at + 1])
             keep[at] = false;
+    // 「}」を見せれば、その始まりも見せることになる
     rows.forEach((row, at) => keep[at] && show(row.within, at));
-    // 始まりの見えない「}」は、終わりだけを見せない
-    rows.forEach((row, at) => {
-        const opened = (block) => placesOf(rows, row, block).every((place) => keep[place]);
-        if (!isChanged(row) && !row.closes?.every(opened))
-            keep[at] = !row.closes;
-    });
     return keep;
 }
 
