@@ -156,7 +156,7 @@ function read_item(s, n) {
     }
     if (!opened && code !~ /^#/)
         head = head " " code
-    if (code ~ /^} *\**[A-Za-z_]/)
+    if (text[s, n] ~ /^} *\**[A-Za-z_]/)
         tail = code
     if (!opened && text[s, n] ~ /{[ \t]*$/)
         opened = n

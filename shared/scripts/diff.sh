@@ -52,7 +52,7 @@ text=$(whole | LC_ALL=C awk -v tour="$tour" -v color="$color" -v fn="$fn" \
 show() {
     local pager
     pager=$(git var GIT_PAGER 2>/dev/null) || pager=
-    [[ -t 1 ]] && command -v "${pager%% *}" >/dev/null || pager=cat
+    [[ -t 1 ]] && command -v "${pager%% *}" >/dev/null || pager='cat'
     LESS=${LESS-FRX} sh -c "$pager" <<<"$1" ||
         # 141 は、読む側 (head や less) が先に終わったとき
         (($? == 141))

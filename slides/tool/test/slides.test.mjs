@@ -479,8 +479,8 @@ describe('build and check', { concurrency: false }, () => {
         const html = readFileSync(product('html'), 'utf8');
         // Marp は「話すこと: …」を設定と思うことがある。ノートは 1 つも失われない
         assert.equal((html.match(/話すこと: ここで話す/g) ?? []).length, 7);
-        assert.match(readFileSync(product('notes.txt'), 'utf8'), /全体で \d+ 分、8 枚\n[^]*--- 2\. .*\(1 分\)/);
-        assert.match(execFileSync('pdfinfo', [product('pdf')], { encoding: 'utf8' }), /Pages: +8/);
+        assert.match(readFileSync(product('notes.txt'), 'utf8'), /全体で \d+ 分、6 枚\n[^]*--- 2\. .*\(3 分\)/);
+        assert.match(execFileSync('pdfinfo', [product('pdf')], { encoding: 'utf8' }), /Pages: +6/);
         assert.match(readFileSync(join(source, 'build/index.html'), 'utf8'), /href="05\.html"/);
     });
 
@@ -515,7 +515,7 @@ describe('build and check', { concurrency: false }, () => {
 
     test('a bad deck fails the check, a good one passes', () => {
         assert.equal(run.status, 1);
-        assert.match(run.stdout, /^05 {2}8 slides {2}ok\n$/);
+        assert.match(run.stdout, /^05 {2}6 slides {2}ok\n$/);
     });
 
     test('a PDF with another number of pages and a font that is not embedded are found', () => {
@@ -525,7 +525,7 @@ describe('build and check', { concurrency: false }, () => {
         writeFileSync(product('html'), page.replace(/@font-face \{ font-family: "Noto Sans CJK JP".*\n/g, ''));
         const { status, stderr } = tool('check.mjs', '05');
         assert.equal(status, 1);
-        assert.match(stderr, /deck: pages: PDF has \d\d pages, HTML has 8 slides/);
+        assert.match(stderr, /deck: pages: PDF has \d\d pages, HTML has 6 slides/);
         assert.match(stderr, /slide 1: font: .* \(not embedded\)/);
     });
 
