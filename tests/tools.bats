@@ -471,18 +471,18 @@ END
 
 @test "diff: functions are headings, context is folded, the header is one line; status 0" {
     run -0 --keep-empty-lines diff_step 05
-    [ "$output" = '== 04-topic4 → 05-topic5 +8 -2 ==
+    [ "$output" = '== 04-topic4 → 05-topic5 +9 -2 ==
 
 == 冒頭のコメント +2 -2 行 (FN=header で表示) ==
 
-== add_5() +6 ==
+== add_5() +5 ==
 +/* 足したもの */
 +static void add_5(void)
 +{
 +    puts("CLONE_NEWF");
 +}
 
-== main() +1 ==
+== main() +2 ==
  /* 最後の関数 */
  int main(void)
  {
@@ -492,9 +492,9 @@ END
 +    add_5();
      puts("last line");
      return 0;
- }' ]
+ }'$'\n' ]
     run -0 make diff05
-    [ "${lines[0]}" = '== 04-topic4 → 05-topic5 +8 -2 ==' ]
+    [ "${lines[0]}" = '== 04-topic4 → 05-topic5 +9 -2 ==' ]
 }
 
 @test "diff: the order is that of the deck's explanations; what has none comes last" {
@@ -506,9 +506,9 @@ END
 
 @test "diff: FN shows one function; another name is refused, with the names that there are" {
     run -0 make --silent diff05 FN=main
-    [[ ${lines[0]} == '== main() +1 ==' && $output == *$'\n+    add_5();\n'* && $output != *CLONE* ]]
+    [[ ${lines[0]} == '== main() +2 ==' && $output == *$'\n+    add_5();\n'* && $output != *CLONE* ]]
     FN='main()' run -0 diff_step 05
-    [ "${lines[0]}" = '== main() +1 ==' ]
+    [ "${lines[0]}" = '== main() +2 ==' ]
     FN=header run -0 diff_step 05
     [[ $output == *$'\n- * title 4\n+ * title 5\n'* ]]
     FN=add_4 run -2 diff_step 05
@@ -522,13 +522,13 @@ on_terminal() {
 }
 
 @test "diff: colours and changed words on a terminal only, and not with NO_COLOR" {
-    sed -i 's/first line/second line/' "$(main_of 02)"
+    sed -i 's/first line/third line/' "$(main_of 02)"
     run -0 diff_step 02
     [[ $output != *$'\e['* ]]
     run -0 on_terminal 'make diff02'
     [[ $output == *$'\e[32m+    add_2();'* ]]
     [[ $output == *$'\e[31m-    puts("\e[7mfirst\e[27m line");\e[m'* ]]
-    [[ $output == *$'\e[32m+    puts("\e[7msecond\e[27m line");\e[m'* ]]
+    [[ $output == *$'\e[32m+    puts("\e[7mthird\e[27m line");\e[m'* ]]
     NO_COLOR=1 run -0 on_terminal 'make diff02'
     [[ $output != *$'\e['* ]]
 }
@@ -546,11 +546,11 @@ on_terminal() {
 @test "tour: every part is followed by the deck's explanation, without marks and notes" {
     make_deck
     run -0 --keep-empty-lines make --silent tour05
-    [[ $output == *'main() +1'*'前置き。'*'== main() +1 =='*'+    add_5();'*$'}\n\n== 冒頭のコメント +2 -2 ==\n'* ]]
-    [[ $output == *$'\n\n呼び出しが add_5() に増えます。\n続きの説明。\n\n== add_5() +6 =='* ]]
+    [[ $output == *'main() +2'*'前置き。'*'== main() +2 =='*'+    add_5();'*$'}\n\n== 冒頭のコメント +2 -2 ==\n'* ]]
+    [[ $output == *$'\n\n呼び出しが add_5() に増えます。\n続きの説明。\n\n== add_5() +5 =='* ]]
     [[ $output != *ノート* && $output != *話すこと* && $output != *次のスライド* && $output != *$'\f'* ]]
     run -0 make --silent tour05 FN=main
-    [[ $output == '== main() +1 =='*'続きの説明。' ]]
+    [[ $output == '== main() +2 =='*'続きの説明。' ]]
     rm slides/05.md
     run -1 shared/scripts/diff.sh --tour 05
     assert_error 'no explanations: slides/05.md'
@@ -559,7 +559,7 @@ on_terminal() {
 @test "tour: on a terminal it waits for Enter between the parts, and q ends it" {
     make_deck
     run -0 on_terminal 'make tour05' < <(sleep 1 && printf '\n' && sleep 1 && printf 'q\n')
-    [[ $output == *'-- 1 / 3: Enter'*'== main() +1'*'-- 2 / 3: Enter'* ]]
+    [[ $output == *'-- 1 / 3: Enter'*'== main() +2'*'-- 2 / 3: Enter'* ]]
     [[ $output != *'== add_5()'* ]]
 }
 

@@ -6,6 +6,7 @@
 
 BEGIN {
     CONTEXT = 2 # 変わった行の前後に見せる行の数
+    explain_count = 0 # 0 は、前置き
     if (color) {
         BOLD = "\033[1m"; RED = "\033[31m"; GREEN = "\033[32m"; DIM = "\033[2m"
         MARK = "\033[7m"; UNMARK = "\033[27m"; RESET = "\033[m"
@@ -271,13 +272,13 @@ function order_items(    k, i, n, names) {
     }
     for (k = 1; k <= found_count; k++)
         if (is_changed[found[k]])
-            add_item(found[k], "")
+            add_item(found[k], -1)
 }
 
 function add_item(name, explanation) {
     if (name in part_of)
         return
-    if (explanation == "" || explanation != part_words[part_count]) {
+    if (explanation < 0 || explanation != part_words[part_count]) {
         part_words[++part_count] = explanation
         part_first[part_count] = order_count + 1
     }

@@ -42,8 +42,8 @@ export function itemsOf(file) {
     });
 }
 
-// どの行がどの項目のもので、どのブロックの中か。宣言の初めから「{」まで (表なら「= {」
-// まで) は signature
+// どの行がどの項目のもので、どのブロックの中か。signature は、宣言の初めから
+// 「{」まで (表なら「= {」まで)
 function ownersOf(file) {
     const lines = linesOf(file), structure = structureOf(lines);
     return itemsOf(file).flatMap(({ name, call, code, start, end }) => {
