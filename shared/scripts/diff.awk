@@ -176,7 +176,7 @@ function name_of(s,    first, name) {
         return field[1] " " field[2]
     }
     name = tail != "" ? substr(tail, 2) : head
-    sub(/[[={;].*/, "", name)
+    sub(/[;{=[].*/, "", name)
     is_call = tail == "" && name ~ /[A-Za-z_0-9]\(/
     if (is_call)
         sub(/\(.*/, "", name)
