@@ -446,24 +446,121 @@ diff_step() {
     shared/scripts/diff.sh "$@"
 }
 
-@test "diff: short labels, then hunks with the function's name; status 0" {
-    run -0 diff_step 05
-    [ "${lines[0]}" = '--- 04-topic4/main.c' ]
-    [ "${lines[1]}" = '+++ 05-topic5/main.c' ]
-    [[ ${lines[2]} == '@@ -1,'* ]]
-    [[ $output == *'@@ static void add_4(void)'* ]]
-    [[ $output == *$'\n+    add_5();'* ]]
-    run -0 make diff05
-    [ "${lines[0]}" = '--- 04-topic4/main.c' ]
+# 05 のデッキ。main を先に説明する
+make_deck() {
+    mkdir slides
+    cat >slides/05.md <<'END'
+# 05 title
+
+<!-- diff: 04 05 -->
+<!-- 1 分。全体の
+ノート -->
+前置き。
+
+<!-- explain: main, header 00000000 -->
+**呼び出し**が `add_5()` に増えます。
+<!-- 1 分。話すこと。 -->
+<!-- page -->
+続きの説明。
+
+---
+
+## 次のスライド
+END
 }
 
-@test "diff: colours on a terminal only, and not with NO_COLOR" {
+@test "diff: functions are headings, context is folded, the header is one line; status 0" {
+    run -0 --keep-empty-lines diff_step 05
+    [ "$output" = '== 04-topic4 → 05-topic5 +9 -2 ==
+
+== 冒頭のコメント +2 -2 行 (FN=header で表示) ==
+
+== add_5() +5 ==
++/* 足したもの */
++static void add_5(void)
++{
++    puts("CLONE_NEWF");
++}
+
+== main() +2 ==
+ /* 最後の関数 */
+ int main(void)
+ {
+ ⋯ 変わらない 3 行
+     add_3();
+     add_4();
++    add_5();
+     puts("last line");
+     return 0;
+ }'$'\n' ]
+    run -0 make diff05
+    [ "${lines[0]}" = '== 04-topic4 → 05-topic5 +9 -2 ==' ]
+}
+
+@test "diff: the order is that of the deck's explanations; what has none comes last" {
+    make_deck
+    run -0 diff_step 05
+    run -0 grep -o '^== .*() ' <<<"$output"
+    [ "$output" = $'== main() \n== add_5() ' ]
+}
+
+@test "diff: FN shows one function; another name is refused, with the names that there are" {
+    run -0 make --silent diff05 FN=main
+    [[ ${lines[0]} == '== main() +2 ==' && $output == *$'\n+    add_5();\n'* && $output != *CLONE* ]]
+    FN='main()' run -0 diff_step 05
+    [ "${lines[0]}" = '== main() +2 ==' ]
+    FN=header run -0 diff_step 05
+    [[ $output == *$'\n- * title 4\n+ * title 5\n'* ]]
+    FN=add_4 run -2 diff_step 05
+    assert_error 'no such function: add_4'
+    [[ $output == *'header, add_5, main' ]]
+}
+
+# 端末の中で動かす: on_terminal COMMAND
+on_terminal() {
+    GIT_PAGER=${GIT_PAGER-cat} timeout 20 script --quiet --return --command "$1" /dev/null
+}
+
+@test "diff: colours and changed words on a terminal only, and not with NO_COLOR" {
+    sed -i 's/first line/third line/' "$(main_of 02)"
     run -0 diff_step 02
     [[ $output != *$'\e['* ]]
-    run -0 script --quiet --return --command 'make diff02' /dev/null
-    [[ $output == *$'\e[32m+'* ]]
-    NO_COLOR=1 run -0 script --quiet --return --command 'make diff02' /dev/null
+    run -0 on_terminal 'make diff02'
+    [[ $output == *$'\e[32m+    add_2();'* ]]
+    [[ $output == *$'\e[31m-    puts("\e[7mfirst\e[27m line");\e[m'* ]]
+    [[ $output == *$'\e[32m+    puts("\e[7mthird\e[27m line");\e[m'* ]]
+    NO_COLOR=1 run -0 on_terminal 'make diff02'
     [[ $output != *$'\e['* ]]
+}
+
+@test "diff: git's pager on a terminal only; one that is not installed is no error" {
+    export GIT_PAGER="sed 's/^/paged /'"
+    run -0 diff_step 02
+    [[ $output != *paged* ]]
+    run -0 on_terminal 'make diff02'
+    [[ $output == *'paged '*'== main()'* ]]
+    GIT_PAGER=no-such-pager run -0 on_terminal 'make diff02'
+    [[ $output == *'== main()'* ]]
+}
+
+@test "tour: every part is followed by the deck's explanation, without marks and notes" {
+    make_deck
+    run -0 --keep-empty-lines make --silent tour05
+    [[ $output == *'main() +2'*'前置き。'*'== main() +2 =='*'+    add_5();'*$'}\n\n== 冒頭のコメント +2 -2 ==\n'* ]]
+    [[ $output == *$'\n\n呼び出しが add_5() に増えます。\n続きの説明。\n\n== add_5() +5 =='* ]]
+    [[ $output != *ノート* && $output != *話すこと* && $output != *次のスライド* && $output != *$'\f'* ]]
+    run -0 make --silent tour05 FN=main
+    [[ $output == '== main() +2 =='*'続きの説明。' ]]
+    rm slides/05.md
+    run -1 shared/scripts/diff.sh --tour 05
+    assert_error 'no explanations: slides/05.md'
+}
+
+@test "tour: on a terminal it waits for Enter between the parts, and q ends it" {
+    make_deck
+    run -0 on_terminal 'make tour05' < <(sleep 1 && printf '\n' && sleep 1 && printf 'q\n')
+    [[ $output == *'-- 1 / 3: Enter'*'== main() +2'*'-- 2 / 3: Enter'* ]]
+    [[ $output != *'== add_5()'* ]]
 }
 
 @test "diff: the same in an unpacked tarball and in other directories" {
@@ -540,11 +637,11 @@ make_own() {
 
 @test "help: every target with a ## comment is there, in aligned columns" {
     run -0 make help
-    for target in all step01 rootfs diff02 test check01 vm slides setup help; do
+    for target in all step01 rootfs diff02 tour02 test check01 vm slides setup help; do
         [[ $output == *$'\n  '"$target "* ]]
     done
     [[ $output == *$'\n  step01 ... step09        1 つだけ作る'* ]]
-    [[ $output == *'SAN=1'* && $output == *'V=1'* && $output == *'ROOTFS='* ]]
+    [[ $output == *'FN=child'* && $output == *'SAN=1'* && $output == *'V=1'* && $output == *'ROOTFS='* ]]
     [[ $output != *FORCE* && $output != *SECONDEXPANSION* ]]
     # 説明は、どれも同じ桁から始まる
     # shellcheck disable=SC2016 # awk の変数

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# 前のステップとの差分を表示する。使い方: diff.sh STEP
+# 前のステップとの差分を、関数ごとに表示する。使い方: diff.sh [--tour] STEP
+#   --tour     スライドの説明も、1 つずつ表示する
+#   FN=child   1 つの関数だけを表示する
 # git のリポジトリでなくても (tar で配ったものでも) 使える。
 set -euo pipefail
 
@@ -9,6 +11,8 @@ fail() {
     exit "${3:-1}"
 }
 
+tour=
+[[ ${1-} != --tour ]] || { tour=1 && shift; }
 case ${1-} in
 [2-9]) step=0$1 ;;
 0[2-9]) step=$1 ;;
@@ -19,15 +23,57 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/../../steps"
 before=$(echo 0$((10#$step - 1))-*/main.c)
 after=$(echo "$step"-*/main.c)
+# 項目の順と説明は、スライドのもの。なければ、プログラムの順になる
+deck=../slides/$step.md
+[[ -e $deck ]] || deck=/dev/null
+[[ -z $tour || $deck != /dev/null ]] ||
+    fail "no explanations: slides/$step.md" "差分だけなら: make diff$step"
 
-# sed へのパイプの中では端末かどうか分からないので、先に調べる
-color=never
-[[ ! -t 1 || -n ${NO_COLOR-} ]] || color=always
+color=
+[[ ! -t 1 || -n ${NO_COLOR-} ]] || color=1
+fn=${FN-}
+fn=${fn%'()'}
 
-# 違いがあると 1 で終わる。初めの 2 行 (diff --git と index) は、読む人には要らない
+# 違いがあると 1 で終わる
+whole() {
+    git --no-pager diff --no-index --histogram --no-ext-diff --no-color \
+        --unified=1000000 -- "$before" "$after" || (($? == 1))
+}
+
+# 空のファイルも 1 つと数えるように、デッキには 1 行を足す
 status=0
-git --no-pager diff --no-index --histogram --no-ext-diff --no-prefix \
-    --color="$color" "$before" "$after" | sed 1,2d || status=$?
-# 141 は、読む側 (head や less) が先に終わったとき
-((status <= 1 || status == 141)) || fail "git diff: status $status" \
-    'git のメッセージを見てください'
+text=$(whole | LC_ALL=C awk -v tour="$tour" -v color="$color" -v fn="$fn" \
+    -v before="${before%/*}" -v after="${after%/*}" -f ../shared/scripts/diff.awk \
+    <(echo && cat "$deck") "$before" "$after" -) || status=$?
+((status != 3)) || fail "no such function: $fn" "変わったのは: $text" 2
+((status == 0)) || fail "git diff, awk: status $status" '上のメッセージを見てください'
+
+# git と同じページャー。less は、1 画面に入れば待たずに終わる。git-var(1)
+show() {
+    local pager
+    pager=$(git var GIT_PAGER 2>/dev/null) || pager=
+    [[ -t 1 ]] && command -v "${pager%% *}" >/dev/null || pager='cat'
+    LESS=${LESS-FRX} sh -c "$pager" <<<"$1" ||
+        # 141 は、読む側 (head や less) が先に終わったとき
+        (($? == 141))
+}
+
+# 部分の終わりには、改ページがある。端末なら、そこで待つ
+walk() {
+    local parts part at=0 answer
+    mapfile -d $'\f' -t parts <<<"$1"
+    unset 'parts[-1]'
+    for part in "${parts[@]}"; do
+        printf '%s\n' "$part"
+        ((++at < ${#parts[@]})) || break
+        [[ -t 0 && -t 1 ]] || continue
+        read -r -p "-- $at / ${#parts[@]}: Enter で次へ、q で終わり -- " answer || break
+        [[ $answer != q ]] || break
+    done
+}
+
+if [[ -n $tour ]]; then
+    walk "$text"
+else
+    show "$text"
+fi

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { bodyMarkdown, isRoomy } from './body.mjs';
 import { diffItems, hashOf } from './diff.mjs';
 import { diffBlock, escape, highlight } from './markup.mjs';
-import { AREA, fold, paginate, textHeight } from './pages.mjs';
+import { AREA, LADDER, faultOf, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
+const OVERVIEW_HEADING = 152; // 見出し、行数、一覧の下のすき間
+const OVERVIEW_CODE = 22; // 一覧の下のコードを、一覧より大きくはしない (px)
+const WIDE = 10; // これより多い項目は、2 列に並べる
 const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
 const KIND = { new: '新しい', changed: '変わる', gone: '消える' };
 
@@ -31,51 +34,96 @@ function colour(items, before, after) {
         row.html = row.sign === '-' ? old[row.old] : now[row.now];
 }
 
-function overview(diff, intro, steps, context) {
-    const { minutes, text } = notesOf(intro);
+// 項目の差分を、あいだに 1 行をはさんで並べる
+const rowsOf = (items) => items.flatMap((item, at) => [
+    ...(at ? [{ sign: ' ', text: '', separator: true }] : []), ...fold(item.rows)]);
+
+const textOf = (parts, context) => bodyMarkdown(parts.filter(({ type }) => type !== 'note'), context);
+const explainHeight = (text) => (text ? textHeight(text, 24, 37, AREA.width) + EXPLAIN_MARGIN : 0);
+const explainBlock = (text) => (text ? `\n<div class="explain">\n\n${text}\n\n</div>\n` : '');
+
+// 冒頭のコメントと #include の説明。何枚にも分けず、1 つにまとめる
+const isPreamble = ({ items }) => items.every(({ name }) => /^(header$|#)/.test(name)) &&
+    items.some(({ name }) => !name.startsWith('#define'));
+
+function preambleOf(matched) {
+    const list = matched.filter(isPreamble);
+    return list.length === 0 ? null : { items: list.flatMap(({ items }) => items), explanation: {
+        line: list[0].explanation.line, pages: [list.flatMap(({ explanation }) => explanation.pages.flat())] } };
+}
+
+// 一覧 (2 列) の下に preamble が入るなら、そのコードと説明
+function underOverview(preamble, count, text, context) {
+    if (!preamble)
+        return '';
+    const explain = textOf(preamble.explanation.pages[0], context);
+    const room = AREA.height - OVERVIEW_HEADING - Math.ceil(count / 2) * 44 - CODE_PADDING - explainHeight(explain) -
+        (text && textHeight(text, 26, 40, AREA.width) + EXPLAIN_MARGIN);
+    const rows = rowsOf(preamble.items).filter((row) => !row.fold);
+    const { px, pages } = paginate(rows, () => room) ?? { pages: [] };
+    return pages.length === 1 && px > LADDER.at(-1).px ? `${diffBlock(pages[0], Math.min(px, OVERVIEW_CODE))}\n${explainBlock(explain)}` : '';
+}
+
+// 差分の全体。項目は、このデッキで読む順に並べる
+function overview(diff, intro, matched, steps, context) {
+    const items = matched.flatMap((one) => one.items), preamble = preambleOf(matched);
     const rest = intro.filter(({ type }) => !['diff', 'note'].includes(type));
     const title = rest.findIndex((part) => part.type === 'text' && part.text.startsWith('#'));
     const heading = title < 0 ? `## 差分: ${steps}` : rest.splice(title, 1)[0].text;
-    const wide = diff.items.length > 10 ? ' wide' : '';
-    const rows = diff.items.map((item) => `<li><span class="kind ${item.kind}">${KIND[item.kind]}</span> ` +
+    const text = bodyMarkdown(rest, context);
+    const under = underOverview(preamble, items.length, text, context);
+    const own = notesOf(intro), more = notesOf(under ? preamble.explanation.pages[0] : []);
+    const rows = items.map((item) => `<li><span class="kind ${item.kind}">${KIND[item.kind]}</span> ` +
         `${label(item)} <span class="count">${counts(item)}</span></li>`);
     return {
+        shows: under ? preamble.items : [],
         title: heading.replace(/^#+\s*/, ''),
-        minutes: minutes ?? 1,
-        note: text || '1 分。差分の全体を見せる。これから 1 つずつ読むので、名前だけを確かめる。',
+        minutes: (own.minutes ?? 1) + (more.minutes ?? 0),
+        note: [own.text || '1 分。差分の全体を見せる。これから 1 つずつ読むので、名前だけを確かめる。', more.text]
+            .filter(Boolean).join('\n\n'),
         markdown: `<!-- _class: overview -->\n${heading}\n\n` +
             `<p class="total"><span class="add">+${diff.added} 行</span> ` +
             `<span class="del">−${diff.deleted} 行</span></p>\n` +
-            `<ul class="items${wide}">${rows.join('')}</ul>\n\n${bodyMarkdown(rest, context)}`,
+            `<ul class="items${under || items.length > WIDE ? ' wide' : ''}">${rows.join('')}</ul>\n\n${text}\n\n${under}`,
     };
 }
 
-// 1 つの説明が付いた項目を、1 枚から数枚のスライドにする
-function itemSlides(items, explanation, steps, context) {
-    const texts = explanation.pages.map((parts) =>
-        bodyMarkdown(parts.filter(({ type }) => type !== 'note'), context));
-    const heights = (page) => AREA.height - DIFF_HEADING - CODE_PADDING -
-        (texts[page] ? textHeight(texts[page], 24, 37, AREA.width) + EXPLAIN_MARGIN : 0);
-    const rows = items.flatMap((item, at) => [
-        ...(at ? [{ sign: ' ', text: '', separator: true }] : []), ...fold(item.rows)]);
-    const { px, pages } = paginate(rows, heights, texts.length) ?? { pages: [] };
-    const names = items.map(({ name }) => name).join(', ');
+// 続きのページも、それだけで読めること
+function checkPages(pages, names, line, context) {
+    pages.forEach((page, at) => {
+        const fault = faultOf(page);
+        if (fault)
+            context.report(line, `page ${at + 1} of ${names} ${fault}`,
+                '説明を短くして 1 ページにするか、<!-- page --> の数を変えてください');
+    });
     if (pages.length === 0)
-        context.report(explanation.line, `cannot be cut into pages: ${names}`,
+        context.report(line, `cannot be cut into pages: ${names}`,
             '説明を短くするか、<!-- page --> の数を減らしてください');
+}
+
+// 1 つの説明が付いた項目を、1 枚から数枚のスライドにする
+function itemSlides({ items, explanation }, steps, context) {
+    const texts = explanation.pages.map((parts) => textOf(parts, context));
+    const heights = (page) => AREA.height - DIFF_HEADING - CODE_PADDING - explainHeight(texts[page]);
+    const { px, pages } = paginate(rowsOf(items), heights, texts.length) ?? { pages: [] };
+    const names = items.map(({ name }) => name).join(', ');
+    checkPages(pages, names, explanation.line, context);
+    if (pages.length > 1 && isPreamble({ items }))
+        context.report(explanation.line, `${names} takes ${pages.length} slides, not one`,
+            '説明を短くするか、#define を、それを使う関数の説明に移してください');
     const sum = (key) => items.reduce((all, item) => all + item[key], 0);
     const heading = `## <span class="from">${steps}</span> ${items.map(label).join('、')} ` +
         `<span class="count">${counts({ added: sum('added'), deleted: sum('deleted') })}</span>`;
     return pages.map((page, at) => {
         const { minutes, text } = notesOf(explanation.pages[at] ?? []);
         const part = pages.length > 1 ? `<span class="part">${at + 1} / ${pages.length} ページ</span>` : '';
-        const explain = texts[at] ? `\n<div class="explain">\n\n${texts[at]}\n\n</div>` : '';
         return {
             title: `${steps} ${names}${pages.length > 1 ? ` (${at + 1})` : ''}`,
             minutes: minutes ?? (at === 0 ? null : 0),
             note: text || (at === 0 ? '' : '(前のページの続き)'),
             line: explanation.line,
-            markdown: `<!-- _class: code-slide -->\n${heading}${part}\n\n${diffBlock(page, px)}\n${explain}`,
+            markdown: `<!-- _class: code-slide -->\n${heading}${part}\n\n` +
+                `${diffBlock(page, px)}\n${explainBlock(texts[at])}`,
         };
     });
 }
@@ -136,8 +184,11 @@ function diffSlides(slide, mark, context) {
     const steps = `${from} → ${to}`, diff = diffItems(before, after);
     colour(diff.items, before, after);
     const { intro, list } = explanationsOf(slide.parts);
-    return [overview(diff, intro, steps, context), ...matchItems(diff, list, slide, context)
-        .flatMap(({ items, explanation }) => itemSlides(items, explanation, steps, context))];
+    const matched = matchItems(diff, list, slide, context);
+    const first = overview(diff, intro, matched, steps, context), preamble = preambleOf(matched);
+    const later = [...matched.filter((one) => !isPreamble(one)), ...preamble ? [preamble] : []]
+        .filter(({ items }) => !first.shows.includes(items[0]));
+    return [first, ...later.flatMap((one) => itemSlides(one, steps, context))];
 }
 
 // _class は 1 枚に 1 つしか効かないので、あれば書き足す

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { run } from './cli.mjs';
+import { structureOf } from './structure.mjs';
 
 const linesOf = (file) => readFileSync(file, 'utf8').replace(/\n$/, '').split('\n');
 
@@ -41,14 +42,15 @@ export function itemsOf(file) {
     });
 }
 
-// どの行がどの項目のものか。宣言の初めから「{」まで (表なら「= {」まで) は signature
+// どの行がどの項目のもので、どのブロックの中か。signature は、宣言の初めから
+// 「{」まで (表なら「= {」まで)
 function ownersOf(file) {
-    const lines = linesOf(file);
+    const lines = linesOf(file), structure = structureOf(lines);
     return itemsOf(file).flatMap(({ name, call, code, start, end }) => {
         const body = /^(#|header$)/.test(name) ? [] : lines.slice(code, end);
         const table = call ? -1 : body.findIndex((line) => /=\s*\{\s*$/.test(line));
         const shown = code + (table >= 0 ? table : body.findIndex((line) => /\{\s*$/.test(line)));
-        return lines.slice(start, end).map((text, at) => ({ item: name, call,
+        return structure.slice(start, end).map((line, at) => ({ ...line, item: name, call,
             signature: start + at >= code && start + at <= shown, last: start + at === end - 1 }));
     });
 }
@@ -74,7 +76,7 @@ function rowsOf(before, after) {
         for (const row of [from, to].filter((one) => one && text.trim() !== ''))
             names.add(row.item);
         if (from && to && from.item === to.item) {
-            rows.push(...added.splice(0), { ...to, sign: ' ' });
+            rows.push(...added.splice(0), { ...from, ...to, sign: ' ' });
             continue;
         }
         if (from)

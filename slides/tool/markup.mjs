@@ -27,11 +27,13 @@ export function highlight(text, language) {
 
 const KIND = { '+': 'add', '-': 'del', ' ': 'same' };
 
-function codeRow({ sign, html, separator, fold, again }) {
+const foldRow = (text) => `<span class="row fold"><span class="sign"> </span>⋯ ${text}</span>`;
+
+function codeRow({ sign, html, separator, fold, skip, again }) {
     if (separator)
         return '<span class="row gap"> </span>';
-    if (fold)
-        return `<span class="row fold"><span class="sign"> </span>⋯ 変わらない ${fold} 行</span>`;
+    if (fold || skip)
+        return foldRow(fold ? `変わらない ${fold} 行` : `前のページの ${skip} 行`);
     // ASCII の「-」でなく、「+」と同じ幅に見えるものにする
     return `<span class="row ${again ? 'again' : KIND[sign]}"><span class="sign">` +
         `${again ? ' ' : sign.replace('-', '−')}</span>${html || ' '}</span>`;

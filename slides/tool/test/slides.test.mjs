@@ -11,8 +11,9 @@ import { readArgs } from '../cli.mjs';
 import { expand } from '../deck.mjs';
 import { diffItems, hashOf, itemsOf } from '../diff.mjs';
 import { codeBlock, consoleBlock, highlight, inlineSvg } from '../markup.mjs';
-import { LADDER, fold, paginate, width } from '../pages.mjs';
+import { LADDER, faultOf, fold, paginate, width } from '../pages.mjs';
 import { notesOf, partsOf, slidesOf } from '../source.mjs';
+import { structureOf } from '../structure.mjs';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = join(TOP, 'steps');
@@ -117,15 +118,15 @@ describe('pages', () => {
         }
     });
 
-    test('nothing is lost and nothing is shown twice, but the signature', () => {
-        const keep = (rows) => rows.filter((row) => !row.again && (row.fold || row.text.trim()));
+    test('nothing is lost and nothing is shown twice, but what encloses the page', () => {
+        const keep = (rows) => rows.filter((row) => !row.again && !row.skip && (row.fold || row.text.trim()));
         for (const { name, rows, layout } of layouts)
             assert.deepEqual(keep(layout.pages.flat()), keep(rows), name);
     });
 
     test('no page ends in a comment, at a brace, or between a - and its +', () => {
         const cuts = layouts.flatMap(({ name, layout: { pages } }) => pages.slice(1).map((page, at) =>
-            [name, pages[at].at(-1), page.find((row) => !row.again)]));
+            [name, pages[at].at(-1), page.find((row) => !row.again && !row.skip)]));
         assert.ok(cuts.length >= 3, 'the programs are too short to test this');
         for (const [name, last, first] of cuts) {
             assert.doesNotMatch(last.text, /^\s*(\/\*| \*)|\{$/, name);
@@ -134,10 +135,75 @@ describe('pages', () => {
         }
     });
 
-    test('a function that goes on shows its signature again', () => {
-        const { layout } = layouts.find((one) => one.name.endsWith(' main') && one.layout.pages.length > 1);
-        assert.match(layout.pages[1][0].text, /^int main/);
-        assert.ok(layout.pages[1][0].again);
+    // 足した行だけの小さな差分を、1 ページに room 行でページに分ける
+    const rowsFrom = (text) => {
+        const lines = text.split('\n');
+        return structureOf(lines).map((line, now) => ({ sign: '+', text: lines[now], now, ...line }));
+    };
+    const cut = (text, room) => paginate(rowsFrom(text), () => room * LADDER.at(-1).row).pages
+        .map((page) => page.map((row) => (row.skip ? `⋯ ${row.skip}` : `${row.again ? '@' : ''}${row.text}`)));
+    const body = (letter, indent = '    ', count = 6) =>
+        Array.from({ length: count }, (_, at) => `${indent}${letter}${at + 1}();`).join('\n');
+
+    test('a page that goes on repeats the signature, the brace and the enclosing lines, with fold marks', () => {
+        const [, page] = cut(`void f(int a,\n       int b)\n{\n    x();\n    for (;;) {\n        y();\n        if (a &&\n` +
+            `            b) {\n${body('g', '            ')}\n\n${body('h', '            ')}\n        }\n    }\n}`, 20);
+        assert.deepEqual(page.slice(0, 8), ['@void f(int a,', '@       int b)', '@{', '⋯ 1', '@    for (;;) {', '⋯ 1',
+            '@        if (a &&', '@            b) {']);
+        assert.match(page.slice(8, 10).join(), /^⋯ \d, {12}h/);
+    });
+
+    test('else repeats its if, and a block that has ended is not repeated', () => {
+        const [, page] = cut(`void f(void)\n{\n    if (a) {\n${body('g', '        ')}\n    } else {\n` +
+            `        x();\n\n${body('h', '        ')}\n    }\n}`, 14);
+        assert.deepEqual(page.slice(0, 8), ['@void f(void)', '@{', '@    if (a) {', '⋯ 6', '@    } else {', '⋯ 2',
+            '        h1();', '        h2();']);
+        const [, after] = cut(`void f(void)\n{\n    if (a) {\n${body('g', '        ')}\n    }\n\n${body('h')}\n}`, 11);
+        assert.deepEqual(after.slice(0, 4), ['@void f(void)', '@{', '⋯ 9', '    h1();']);
+    });
+
+    test('a comment stays whole and with its code, a condition with its statement, a call in one piece', () => {
+        for (const part of ['    /* one\n     * two */\n    x();', '    if (a)\n        x();', '    x(a,\n      b);'])
+            for (let before = 3; before < 10; before++) {
+                const text = `void f(void)\n{\n${body('g', '    ', before)}\n${part}\n${body('h')}\n}`;
+                for (let room = 10; room < 18; room++)
+                    assert.ok(cut(text, room).some((page) => page.join('\n').includes(part)), `${room}: ${text}`);
+            }
+    });
+
+    test('a page has no fragment above emptiness where another cut avoids it', () => {
+        // 空行で分けると、2 ページ目が 4 行になる
+        const pages = cut(`void f(void)\n{\n${body('g', '    ', 9)}\n\n${body('h', '    ', 3)}\n}`, 11);
+        assert.equal(pages.length, 2);
+        assert.ok(pages.every((page) => page.filter((text) => text && !/^[@⋯]/.test(text)).length >= 5), pages.join('\n'));
+    });
+
+    test('context shows no half of a comment, no comment without its code and no end without its beginning', () => {
+        const old = join(work, 'old.c'), now = join(work, 'now.c');
+        const write = (file, more) => writeFileSync(file, `void f(void)\n{\n${body('a')}\n    /* one\n     * two\n` +
+            `     * three */\n    x();\n${more[0]}    y();\n    /* about z */\n    z();\n${body('b')}\n    for (;;) {\n` +
+            `${body('c', '        ')}\n    }\n    w();\n${more[1]}    for (;;) {\n${body('d', '        ')}\n${more[2]}${body('e', '        ')}\n    }\n}\n`);
+        write(old, ['', '', '']);
+        write(now, ['    new1();\n', '    new2();\n', '        new3();\n']);
+        const text = fold(itemOf(old, now, 'f').rows).map((row) => (row.fold ? '⋯' : row.text.trim())).join('\n');
+        assert.match(text, /^\/\* one\n\* two\n\* three \*\/\nx\(\);\nnew1\(\);\ny\(\);\n⋯$/m);
+        assert.match(text, /^for \(;;\) \{\n⋯\n\}\nw\(\);\nnew2\(\);\nfor \(;;\) \{\nd1\(\);\n⋯/m);
+        assert.doesNotMatch(text, /about z|c\d/);
+    });
+
+    test('every page of every deck can be read alone', () => {
+        for (const { name, layout } of layouts)
+            layout.pages.forEach((page) => assert.equal(faultOf(page), null, name));
+    });
+
+    test('a page that cannot be read alone is refused', () => {
+        const fault = (text, again = 0) => faultOf(rowsFrom(text).map((row, at) => ({ ...row, again: at < again })));
+        assert.equal(fault('void f(void)\n{\n    x();\n}', 2), null);
+        assert.equal(fault('    x();\n}'), 'closes a block that it does not open');
+        assert.equal(fault('void f(void)\n    x();', 1), 'starts in a block without its enclosing lines');
+        assert.equal(fault('void f(void)\n{\n        x();', 2), 'starts in a block without its enclosing lines');
+        assert.equal(fault(' * two */\nx();'), 'starts inside a comment');
+        assert.equal(fault('x();\n/* one\n * two'), 'ends inside a comment');
     });
 
     test('folded rows say how many lines they stand for', () => {
@@ -159,8 +225,8 @@ describe('pages', () => {
         assert.deepEqual(['abc', 'ゲート (gate)…', 'ﾊﾝ'].map(width), [3, 15, 2]));
 
     test('what cannot be cut is refused', () => {
-        const rows = ['/*', ...Array(30).fill(' * コメント'), ' */'].map((text) => ({ sign: '+', text }));
-        assert.equal(paginate(rows, () => 400), null);
+        const text = ['/*', ...Array(30).fill(' * コメント'), ' */'].join('\n');
+        assert.equal(paginate(rowsFrom(text), () => 400), null);
     });
 });
 
@@ -262,7 +328,27 @@ describe('deck', () => {
         const deck = expandText(without('header').replace(/explain: #include \w+/,
             `explain: header, #include ${hashOf(items.slice(0, 2))}`));
         assert.deepEqual(messages(deck), []);
-        assert.equal(deck.slides.length, 1 + items.length);
+        // この 2 つは、一覧と一緒に出る
+        assert.equal(deck.slides.length, items.length);
+    });
+
+    test('the overview lists the items in the order of the explanations', () => {
+        const list = ({ slides }) => [...slides[1].markdown.matchAll(/<code>(\w+)\(\)<\/code>/g)].map(([, name]) => name);
+        assert.deepEqual(list(expandText(DIFF)), ['new_namespaces', 'make_mounts_private', 'mount_proc', 'child']);
+        const child = /<!-- explain: child [^]*?-->[^]*?-->/.exec(DIFF)[0];
+        assert.deepEqual(list(expandText(DIFF.replace(child, '').replace('<!-- explain: new_name', `${child}\n\n$&`))),
+            ['child', 'new_namespaces', 'make_mounts_private', 'mount_proc']);
+    });
+
+    test('the header comment and #include are shown with the overview, or on one slide', () => {
+        const { slides, total } = expandText(DIFF);
+        assert.match(slides[1].markdown, /class="row add"[^]*sys\/mount\.h[^]*header の説明。[^]*#include の説明。/);
+        assert.equal(slides.filter(({ title }) => /header|#include/.test(title)).length, 0);
+        const long = expandText(DIFF.replace('header の説明。', 'header の説明。'.repeat(40)));
+        assert.equal(long.slides.filter(({ title }) => /header|#include/.test(title)).length, 1);
+        assert.equal(long.total, total);
+        const longer = expandText(DIFF.replace('header の説明。', `header の説明。\n\n`.repeat(60)));
+        assert.match(messages(longer).join('\n'), /cannot be cut into pages: header, #include|takes \d slides, not one/);
     });
 
     test('<!-- page --> sends the text to the pages in order', () => {
@@ -282,6 +368,46 @@ describe('deck', () => {
             `<div>\n\n\`\`\`console\n$ ${line}\n\`\`\`\n\n</div>\n`.repeat(2) + `</div>\n\n${NOTE}\n`).slides[1].markdown;
         assert.match(slide('id -u'), /<div class="columns">/);
         assert.match(slide(`echo ${'x'.repeat(50)}`), /<div class="stack">(?![^]*columns)/);
+    });
+});
+
+describe('make diff and make tour', () => {
+    const numbers = dirs.slice(1).map((name) => name.slice(0, 2));
+    const diff = (step, env = {}, ...args) => execFileSync(join(TOP, 'shared/scripts/diff.sh'), [...args, step],
+        { encoding: 'utf8', env: { ...process.env, ...env } }).trimEnd().split('\n');
+    const deckOf = (deck) => expand({ deck, source: join(TOP, 'slides'), steps: STEPS });
+    const itemsIn = (step) => diffItems(...pairs[Number(step) - 1]).items;
+    const isHeading = (line) => /^== .* ==$/.test(line);
+    const plain = (row) => (row.fold ? ` ⋯ 変わらない ${row.fold} 行` : row.sign + row.text);
+
+    for (const step of numbers)
+        test(`${step}: names, counts and their order are those of the overview, rows those of the slides`, () => {
+            const wanted = [...deckOf(step).slides.find(({ markdown }) => /overview/.test(markdown)).markdown
+                .matchAll(/<li><span.*?<\/span> (.*?)<\/li>/g)]
+                .map(([, html]) => html.replace(/<[^>]*>/g, '').replace('−', '-'));
+            const lines = diff(step), headings = lines.filter(isHeading).slice(1);
+            assert.deepEqual(headings.map((line) => line.replace(/^== | 行 \(FN=.*\)| ==$/g, '')), wanted);
+            for (const item of itemsIn(step)) {
+                const rows = diff(step, { FN: item.name }).slice(1);
+                assert.deepEqual(rows, fold(item.rows).map(plain), item.name);
+            }
+        });
+
+    test('make diff shows the rows of every function, in one piece', () => {
+        const lines = diff('07');
+        for (const { name, rows } of itemsIn('07').filter((item) => item.call))
+            assert.ok(lines.join('\n').includes(fold(rows).map(plain).join('\n')), name);
+    });
+
+    test('make tour has every explanation of the deck, without marks, notes and hashes', () => {
+        for (const step of numbers) {
+            const text = diff(step, {}, '--tour').join('\n');
+            const slides = deckOf(step).slides.filter(({ markdown }) => /class="explain"/.test(markdown));
+            for (const { markdown } of slides)
+                for (const line of /<div class="explain">([^]*)<\/div>/.exec(markdown)[1].split('\n').filter(Boolean))
+                    assert.ok(text.includes(line.replace(/\*\*|`/g, '')), line);
+            assert.doesNotMatch(text, /<!--|-->|\*\*|^話すこと|\d 分。/m);
+        }
     });
 });
 
@@ -355,8 +481,8 @@ describe('build and check', { concurrency: false }, () => {
         const html = readFileSync(product('html'), 'utf8');
         // Marp は「話すこと: …」を設定と思うことがある。ノートは 1 つも失われない
         assert.equal((html.match(/話すこと: ここで話す/g) ?? []).length, 7);
-        assert.match(readFileSync(product('notes.txt'), 'utf8'), /全体で \d+ 分、8 枚\n[^]*--- 2\. .*\(1 分\)/);
-        assert.match(execFileSync('pdfinfo', [product('pdf')], { encoding: 'utf8' }), /Pages: +8/);
+        assert.match(readFileSync(product('notes.txt'), 'utf8'), /全体で \d+ 分、6 枚\n[^]*--- 2\. .*\(3 分\)/);
+        assert.match(execFileSync('pdfinfo', [product('pdf')], { encoding: 'utf8' }), /Pages: +6/);
         assert.match(readFileSync(join(source, 'build/index.html'), 'utf8'), /href="05\.html"/);
     });
 
@@ -391,7 +517,7 @@ describe('build and check', { concurrency: false }, () => {
 
     test('a bad deck fails the check, a good one passes', () => {
         assert.equal(run.status, 1);
-        assert.match(run.stdout, /^05 {2}8 slides {2}ok\n$/);
+        assert.match(run.stdout, /^05 {2}6 slides {2}ok\n$/);
     });
 
     test('a PDF with another number of pages and a font that is not embedded are found', () => {
@@ -401,7 +527,7 @@ describe('build and check', { concurrency: false }, () => {
         writeFileSync(product('html'), page.replace(/@font-face \{ font-family: "Noto Sans CJK JP".*\n/g, ''));
         const { status, stderr } = tool('check.mjs', '05');
         assert.equal(status, 1);
-        assert.match(stderr, /deck: pages: PDF has \d\d pages, HTML has 8 slides/);
+        assert.match(stderr, /deck: pages: PDF has \d\d pages, HTML has 6 slides/);
         assert.match(stderr, /slide 1: font: .* \(not embedded\)/);
     });
 
