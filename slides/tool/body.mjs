@@ -89,7 +89,7 @@ function fenceMarkdown({ info, lines, rebuild }, px) {
         return consoleBlock(lines, words.join(' '), px);
     if (language !== 'diff')
         return codeBlock(lines, language, px);
-    const steps = rebuild && `<p class="rebuild">消して <code>make ${rebuild}</code>。試したら、戻してもう一度</p>`;
+    const steps = rebuild && `<p class="rebuild">消して <code>make ${rebuild}</code>。戻したら、もう一度</p>`;
     return patchBlock(lines, px) + (steps ?? '');
 }
 

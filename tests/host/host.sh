@@ -98,7 +98,7 @@ known_files() {
 
 # 作ったものがあると、make を書き忘れた文書も動いてしまう
 copy_workshop() {
-    local files
+    local files file
     cd "$TOP"
     mapfile -d '' files < <(known_files)
     if ((${#files[@]} == 0)); then
@@ -106,7 +106,9 @@ copy_workshop() {
         echo '  ヒント: 置くファイルは git に聞くので、clone したものの中で使います' >&2
         return 1
     fi
-    [[ -z $built ]] || files+=(step0? build/*.[od] build/demo rootfs/fs rootfs/fs.kind)
+    for file in step0? build/*.[od] build/demo rootfs/fs rootfs/fs.kind; do
+        [[ -z $built || ! -e $file ]] || files+=("$file")
+    done
     # 時刻を秒に切り捨てると、make が rootfs を作り直す
     tar --format=posix -cf - "${files[@]}" | tar -C "$1/workshop" -xf -
     # shellcheck disable=SC2016 # 展開するのは、内側の bash
