@@ -61,6 +61,7 @@ END
 @test "a deck that runs a program it never made fails, whatever stands in the working tree" {
     local deck=$REPO/slides/04.md
     [ -x "$REPO/step04" ]
+    # shellcheck disable=SC2016 # ` は Markdown の囲み
     printf '```console\n%s\n…\ncontainer\n```\n' '$ sudo ./step04 run uname -n' >"$deck"
     run -1 "$REPO/tests/docs/run-docs.py" 04
     [[ $output == *'sudo: ./step04: command not found'* ]]
