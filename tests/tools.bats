@@ -698,6 +698,7 @@ cat >"$6" <<'LOG'
 LOG
 END
     chmod +x bin/strace
+    # shellcheck disable=SC2016 # 展開するのは、内側の bash
     run -0 env PATH="$PWD/bin:$PATH" WORK="$PWD" bash -c '
         . "$TOP/tests/campaign/inject.bash"
         COMMAND=(true)
