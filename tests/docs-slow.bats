@@ -5,13 +5,14 @@ setup() {
     requires root userns net python3
     REPO=$BATS_TEST_TMPDIR/repo
     mkdir -p "$REPO/steps" "$REPO/slides" "$REPO/tests" "$REPO/shared"
-    cp -a "$TOP/GNUmakefile" "$REPO"
+    cp -a "$TOP"/{GNUmakefile,.gitignore} "$REPO"
     cp -a "$TOP"/shared/{*.[ch],scripts} "$REPO/shared"
     cp -a "$TOP"/tests/{host,docs,maintain.mk} "$REPO/tests"
     cp -a "$TOP/steps/04-uts-hostname" "$REPO/steps"
     rm -f "$REPO/steps/04-uts-hostname/README.ja.md"
     cp "$TOP/step04" "$REPO"
     mkdir "$REPO/build" && cp -a "$TOP"/build/*.[od] "$REPO/build"
+    git init -q "$REPO"
     GUIDE=$REPO/steps/04-uts-hostname/README.ja.md
 }
 
@@ -27,6 +28,7 @@ docs() {
 ```console
 $ make step04
   CC   build/step04.o
+…
   LINK step04
 $ sudo ./step04 run
 step04: ホストから見たコンテナの PID は 4711 です
@@ -54,6 +56,28 @@ $ cat <<EOF
 ```
 END
     [[ $output == *'4 passed, 0 failed, 0 skipped' ]]
+}
+
+@test "a deck that runs a program it never made fails, whatever stands in the working tree" {
+    local deck=$REPO/slides/04.md
+    [ -x "$REPO/step04" ]
+    # shellcheck disable=SC2016 # ` は Markdown の囲み
+    printf '```console\n%s\n…\ncontainer\n```\n' '$ sudo ./step04 run uname -n' >"$deck"
+    run -1 "$REPO/tests/docs/run-docs.py" 04
+    [[ $output == *'sudo: ./step04: command not found'* ]]
+    sed -i 's/^\$ /&make step04 \&\& /' "$deck"
+    run -0 "$REPO/tests/docs/run-docs.py" 04
+    [[ $output == *'1 passed, 0 failed, 0 skipped' ]]
+}
+
+@test "only what git knows is there: new files are, deleted and ignored ones are not" {
+    touch "$REPO"/{deleted,new}
+    git -C "$REPO" add deleted
+    rm "$REPO/deleted"
+    run -0 docs <<<$'```console\n$ ls\nGNUmakefile  new  shared  steps  tests\n```'
+    rm -rf "$REPO/.git"
+    run -1 docs <<<$'```console\n$ true\n```'
+    [[ $output == *'host.sh: git ls-files names none'*'  ヒント: '* ]]
 }
 
 @test "^C ends a command also when the run itself ignores SIGINT, as in the background" {

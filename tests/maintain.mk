@@ -32,11 +32,11 @@ test-load: all ## 200 個同時と、1,000 回続けて
 
 # --- 手引きとスライド ----------------------------------------------------------
 # DOC=05 で、1 つだけにできる
-test-docs: all ## 手引きとスライドに書いたコマンドを、書いたとおりに動かす (DOC=05)
+test-docs: ## 手引きとスライドに書いたコマンドを、書いたとおりに動かす (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py $(DOC)
 test-ablations: all ## 「この 1 行を消すと」を、本当に消して確かめる (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py --ablations $(DOC)
-docs-update: all ## 手引きとスライドの出力を、実際のものに書き直す (DOC=05)
+docs-update: ## 手引きとスライドの出力を、実際のものに書き直す (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py --update $(DOC)
 test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、誤りを見つけるか
 	@$(SUDO) $(SCRIPTS)/test.sh docs-slow

@@ -59,7 +59,7 @@ function fontsOf(parts, { places, count }) {
     for (let column = 0; column <= count; column++) {
         const blocks = parts.filter((part, at) => part.type === 'fence' && places[at] === column);
         const fixed = text(0) + (column ? text(column) : 0) +
-            blocks.reduce((sum, block) => sum + BLOCK_MARGIN + (captionOf(block.info) ? 34 : 0), 0);
+            blocks.reduce((sum, block) => sum + BLOCK_MARGIN + (captionOf(block.info) || block.rebuild ? 34 : 0), 0);
         const lines = blocks.flatMap((block) => block.lines);
         fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56));
     }
@@ -75,11 +75,22 @@ function arrange(parts) {
     return { stack, fonts: stack ? stacked : side };
 }
 
-function fenceMarkdown({ info, lines }, px) {
+// 行を消す囲みには、作り直すことと戻すことを添える。test-ablations も、そのとおりにする
+function withRebuild(parts, deck) {
+    return parts.map((part, at) => {
+        const before = parts.slice(0, at).findLast(({ type, text }) => type !== 'text' || text.trim() !== '');
+        return part.type === 'fence' && before?.text === 'ablate' ? { ...part, rebuild: `step${deck}` } : part;
+    });
+}
+
+function fenceMarkdown({ info, lines, rebuild }, px) {
     const [language, ...words] = info.split(/\s+/);
     if (language === 'console')
         return consoleBlock(lines, words.join(' '), px);
-    return language === 'diff' ? patchBlock(lines, px) : codeBlock(lines, language, px);
+    if (language !== 'diff')
+        return codeBlock(lines, language, px);
+    const steps = rebuild && `<p class="rebuild">消して <code>make ${rebuild}</code>。戻したら、もう一度</p>`;
+    return patchBlock(lines, px) + (steps ?? '');
 }
 
 function imageMarkdown([, alt, path], context, line) {
@@ -92,7 +103,8 @@ function imageMarkdown([, alt, path], context, line) {
 }
 
 // 隠しコメントを除いた本文。コードと図は HTML にする
-export function bodyMarkdown(parts, context) {
+export function bodyMarkdown(source, context) {
+    const parts = withRebuild(source, context.deck);
     const { fonts, stack } = arrange(parts);
     return parts.flatMap(({ type, text, line, ...fence }, at) => {
         if (type === 'fence')

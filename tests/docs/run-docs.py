@@ -74,7 +74,7 @@ def run_in_host(unit):
         name = os.path.basename(directory)        # ほかと重ならない
         done = subprocess.run(
             ['tests/host/host.sh', '--eth0', '--cgroup', name, '--attendee', directory,
-             '/usr/bin/python3', '-B', 'tests/docs/run.py', json.dumps(unit)],
+             *([] if unit['ablation'] is None else ['--built']), '/usr/bin/python3', '-B', 'tests/docs/run.py', json.dumps(unit)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     left = remove_cgroups(name)
     if done.returncode != 0:

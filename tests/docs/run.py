@@ -156,15 +156,6 @@ def leftovers(before, patience):
         [f'missing at the end, {kind}: {line}' for kind, line in sorted(before - now)]
 
 
-def prepare(step):
-    """手引きを読む人の手元と同じだけ、作っておく。"""
-    unmade = [name for number in range(int(step), 10)
-              for name in (f'step{number:02}', f'build/step{number:02}.o')]
-    unmade += ['build'] if step <= '01' else []
-    unmade += ['rootfs/fs', 'rootfs/fs.kind', 'build/demo'] if step <= '06' else []
-    subprocess.run(['rm', '-rf', *unmade], check=True)
-
-
 def delete_line(unit, edit):
     """行を消したプログラムを作る。作れなければ、消す行が悪い。"""
     edit_file(unit, edit)
@@ -184,8 +175,6 @@ def run(unit):
             delete_line(unit, ablation.edit)
         runner.run(ablation.events)
     else:
-        if not unit['path'].startswith('slides/'):
-            prepare(unit['step'])
         before = host_state()
         runner.run(document.events)
         runner.result['failures'] += leftovers(before, unit['patience'])

@@ -8,8 +8,10 @@
 #                     消すのは呼び出し元 (中からは消せない)。v2 では何もしない:
 #                     根でない cgroup にプロセスがいると、コントローラーを有効に
 #                     できない。cgroups(7)
-#     --attendee DIR  sudo の使える attendee がいて、そのホームにワークショップのコピーが
-#                     ある。コマンドもそこから始まる。DIR は、マウントに使う空のディレクトリ
+#     --attendee DIR  sudo の使える attendee がいて、そのホームに、git clone したばかりの
+#                     ワークショップがある。コマンドもそこから始まる。DIR は、マウントに
+#                     使う空のディレクトリ
+#     --built         そこに、手元で作ったもの (プログラムと rootfs) も置く
 # ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
 set -euo pipefail
 
@@ -85,13 +87,30 @@ make_home() {
     cd "$TOP"
 }
 
-# 手元の変更も含める。作りかけのもの (build/vm など) は要らない。時刻を秒に
-# 切り捨てると、make が rootfs を作り直す
+# git の知っているファイル。手元の変更は含み、消したものは除く
+known_files() {
+    local file
+    git -c safe.directory='*' ls-files -z --cached --others --exclude-standard |
+        while IFS= read -rd '' file; do
+            [[ ! -e $file ]] || printf '%s\0' "$file"
+        done
+}
+
+# 作ったものがあると、make を書き忘れた文書も動いてしまう
 copy_workshop() {
-    tar -C "$TOP" --format=posix --exclude=./.git --exclude=./slides/tool/node_modules \
-        --exclude='./build/*/*' --exclude=./slides/build -cf - . | tar -C "$1/workshop" -xf -
-    mkdir -p "$1/workshop/build/demo"
-    [[ ! -d $TOP/build/demo ]] || cp -a "$TOP/build/demo" "$1/workshop/build"
+    local files file
+    cd "$TOP"
+    mapfile -d '' files < <(known_files)
+    if ((${#files[@]} == 0)); then
+        echo "host.sh: git ls-files names none in $TOP" >&2
+        echo '  ヒント: 置くファイルは git に聞くので、clone したものの中で使います' >&2
+        return 1
+    fi
+    for file in step0? build/*.[od] build/demo rootfs/fs rootfs/fs.kind; do
+        [[ -z $built || ! -e $file ]] || files+=("$file")
+    done
+    # 時刻を秒に切り捨てると、make が rootfs を作り直す
+    tar --format=posix -cf - "${files[@]}" | tar -C "$1/workshop" -xf -
     # shellcheck disable=SC2016 # 展開するのは、内側の bash
     printf '%s\n' 'PS1="\$ "' 'PS2="> "' 'unset HISTFILE' >"$1/.docsrc"
     chown -R attendee:attendee "$1"
@@ -132,7 +151,7 @@ inside() {
     IN_OWN_NAMESPACES=1 "$@"
 }
 
-given=("$@") inside='' real_network='' eth0='' cgroup='' attendee=''
+given=("$@") inside='' real_network='' eth0='' cgroup='' attendee='' built=''
 while (($#)); do
     case $1 in
     --inside) inside=1 ;;
@@ -140,6 +159,7 @@ while (($#)); do
     --eth0) eth0=1 ;;
     --cgroup) cgroup=$2 && shift ;;
     --attendee) attendee=$2 && shift ;;
+    --built) built=1 ;;
     --) shift && break ;;
     -*)
         echo "host.sh: unknown option: $1" >&2

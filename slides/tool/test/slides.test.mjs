@@ -316,6 +316,14 @@ describe('deck', () => {
                 assert.ok(line >= 1 && hint.length > 0);
         });
 
+    test('a deleted line says how to rebuild; a diff that is only shown does not', () => {
+        const fence = '```diff\n-    mount_proc();\n```\n';
+        const [, ablated, shown] = expandText(`${TITLE}\n---\n\n<!-- ablate -->\n\n${fence}\n${NOTE}\n` +
+            `\n---\n\n${fence}\n${NOTE}\n`).slides.map(({ markdown }) => markdown);
+        assert.match(ablated, /<\/pre><p class="rebuild">消して <code>make step05<\/code>/);
+        assert.doesNotMatch(shown, /rebuild/);
+    });
+
     test('the stub that is printed can be pasted, but not left as it is', () => {
         const cut = without('mount_proc'), [{ extra }, ...more] = expandText(cut).errors;
         assert.deepEqual(more, []);
