@@ -3,6 +3,7 @@
 //   --source DIR  デッキのあるところ (デフォルトは slides)
 //   --steps DIR   ステップのあるところ (デフォルトは steps)
 //   --out DIR     作る先 (デフォルトは slides/build)
+//   --plan NAME   halfday なら、任意のスライドを除いて、作る先の halfday に
 import { spawnSync } from 'node:child_process';
 import {
     existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,

@@ -1,5 +1,5 @@
 // 作ったスライドを、本物のブラウザーで 1 枚ずつ調べる。例外は認めない
-// 使い方: check.mjs [--source DIR] [--out DIR] [DOC...]
+// 使い方: check.mjs [--source DIR] [--out DIR] [--plan NAME] [DOC...]
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { eachSlide, inPairs, open, withBrowser } from './browser.mjs';

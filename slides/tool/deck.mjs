@@ -66,6 +66,7 @@ function itemSlides(items, explanation, steps, context) {
     const sum = (key) => items.reduce((all, item) => all + item[key], 0);
     const heading = `## <span class="from">${steps}</span> ${items.map(label).join('、')} ` +
         `<span class="count">${counts({ added: sum('added'), deleted: sum('deleted') })}</span>`;
+    const { optional } = notesOf(explanation.pages[0]);
     return pages.map((page, at) => {
         const { minutes, text } = notesOf(explanation.pages[at] ?? []);
         const part = pages.length > 1 ? `<span class="part">${at + 1} / ${pages.length} ページ</span>` : '';
@@ -74,7 +75,7 @@ function itemSlides(items, explanation, steps, context) {
             title: `${steps} ${names}${pages.length > 1 ? ` (${at + 1})` : ''}`,
             minutes: minutes ?? (at === 0 ? null : 0),
             note: text || (at === 0 ? '' : '(前のページの続き)'),
-            line: explanation.line,
+            optional, line: explanation.line,
             markdown: `<!-- _class: code-slide -->\n${heading}${part}\n\n${diffBlock(page, px)}\n${explain}`,
         };
     });
@@ -152,9 +153,9 @@ function plainSlide({ parts, line }, context) {
     for (const part of parts.filter(({ type }) => ['explain', 'page'].includes(type)))
         context.report(part.line, `<!-- ${part.text} --> outside a diff slide`,
             '<!-- diff: 04 05 --> のあるスライドに書きます');
-    const { minutes, text } = notesOf(parts);
+    const { minutes, text, optional } = notesOf(parts);
     return {
-        title: /^#{1,6}\s+(.*)$/m.exec(markdown)?.[1] ?? '', minutes, note: text, line,
+        title: /^#{1,6}\s+(.*)$/m.exec(markdown)?.[1] ?? '', minutes, note: text, optional, line,
         markdown: isRoomy(parts) ? addClass(markdown, 'roomy') : markdown,
     };
 }
@@ -177,6 +178,17 @@ function titleSlide(slide, context) {
 export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\n' +
     `paginate: true\ntitle: ${JSON.stringify(title)}\nfooter: ${JSON.stringify(title)}\n---\n\n`;
 
+// 半日のデッキからは、任意のスライドを除く
+const planned = (slides, plan) => slides.filter(({ optional }) => plan !== 'halfday' || !optional);
+
+// 右上の印。標題と区切りには付けない
+function badge({ optional, markdown }) {
+    if (/^<!-- _class: .*\b(title|lead)\b/m.test(markdown))
+        return '';
+    const [kind, word] = optional ? ['optional', '任意'] : ['required', '必須'];
+    return `\n\n<div class="badge ${kind}">${word}</div>`;
+}
+
 function assemble(slides, context) {
     const total = slides.reduce((sum, slide) => sum + (slide.minutes ?? 0), 0);
     let sofar = 0;
@@ -189,12 +201,12 @@ function assemble(slides, context) {
         // 終わりの行は、時計の代わりになる。また、コメント全体が YAML に見えて
         // Marp に読み飛ばされるのも防ぐ (「話すこと: …」だけでは、設定だと思われる)
         const clock = `ここまで ${sofar} 分、全体で ${total} 分`;
-        return `${slide.markdown.trim()}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
+        return `${slide.markdown.trim()}${badge(slide)}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
     });
-    return { total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
+    return { slides, total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
 }
 
-// context: { deck, source, steps }。見つけた誤りは errors に並べる
+// context: { deck, source, steps, plan }。見つけた誤りは errors に並べる
 export function expand(options) {
     const errors = [], hashes = [];
     const report = (line, message, hint, extra = '') => errors.push({ line, message, hint, extra });
@@ -211,5 +223,5 @@ export function expand(options) {
             return diffSlides(slide, mark, context);
         return at === 0 ? titleSlide(slide, context) : plainSlide(slide, context);
     });
-    return { slides, hashes, errors, total: 0, markdown: '', ...slides.length && assemble(slides, context) };
+    return { slides, hashes, errors, total: 0, markdown: '', ...slides.length && assemble(planned(slides, context.plan), context) };
 }

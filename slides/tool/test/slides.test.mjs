@@ -277,6 +277,35 @@ describe('deck', () => {
         assert.match(deck.markdown, /ここまで 3\.5 分、全体で 7\.5 分/);
     });
 
+    describe('half a day', () => {
+        const optional = (text) => text.replace(/1 分。/, '1 分 (任意)。');
+        const text = DIFF.replace(/<!-- explain: mount_proc[^]*?分[^]*?-->/, optional) +
+            '---\n## a\n<!-- 2.5 分 (任意)。 -->\n---\n## b\n<!-- 4 分。 -->\n';
+        const source = deckDir(text), day = expand({ deck: '05', source, steps: STEPS });
+        const half = expand({ deck: '05', source, steps: STEPS, plan: 'halfday' });
+        const titles = ({ slides }) => slides.map(({ title }) => title);
+
+        test('optional slides and items are left out, and the clock is set again', () => {
+            assert.deepEqual(titles(day).filter((title) => !titles(half).includes(title)), ['04 → 05 mount_proc', 'a']);
+            assert.equal(half.total, day.total - 3.5);
+            assert.match(half.markdown, new RegExp(`ここまで ${half.total} 分、全体で ${half.total} 分`));
+        });
+
+        test('the overview still names every item', () =>
+            assert.equal(half.slides[1].markdown, day.slides[1].markdown));
+
+        test('every slide but the title has one badge', () => {
+            const badges = day.markdown.split('\n---\n').slice(2).map((page) =>
+                [...page.matchAll(/<div class="badge (\w+)">/g)].map(([, kind]) => kind).join());
+            assert.deepEqual(badges, day.slides.slice(1).map((slide) => (slide.optional ? 'optional' : 'required')));
+        });
+
+        test('it has a place of its own, and no other plan is known', () => {
+            assert.match(readArgs(['05', '--plan', 'halfday']).out, /slides\/build\/halfday$/);
+            assert.throws(() => readArgs(['--plan', 'week']), /^Error: unknown plan: week\n {2}ヒント: /);
+        });
+    });
+
     test('two columns become one only where that makes the code larger', () => {
         const slide = (line) => expandText(`${TITLE}---\n## a\n\n<div class="columns">\n` +
             `<div>\n\n\`\`\`console\n$ ${line}\n\`\`\`\n\n</div>\n`.repeat(2) + `</div>\n\n${NOTE}\n`).slides[1].markdown;
@@ -291,7 +320,9 @@ describe('the timetables of the opening deck', () => {
         expand({ deck, source: join(TOP, 'slides'), steps: STEPS }).slides
             .filter(({ title }) => deck === '00' || !/^(手で|問い|答え|発展課題)/.test(title))
             .reduce((sum, { minutes }) => sum + minutes, 0)]));
-    // 半日は、手引きの本編だけ。話すのも、その時間の中
+    // 半日は、手引きの本編だけ。必須のスライドを話すのも、その時間の中
+    const required = Object.fromEntries(dirs.map((name) => name.slice(0, 2)).map((deck) => [deck,
+        expand({ deck, source: join(TOP, 'slides'), steps: STEPS, plan: 'halfday' }).total]));
     const cores = Object.fromEntries(dirs.map((name) => [name.slice(0, 2),
         Number(/^\*\*本編 (\d+) 分\*\*/m.exec(readFileSync(join(STEPS, name, 'README.ja.md'), 'utf8'))?.[1])]));
     const clock = (text) => text.split(':').reduce((hours, minutes) => hours * 60 + +minutes, 0);
@@ -305,14 +336,21 @@ describe('the timetables of the opening deck', () => {
     test('there are two: half a day and a day', () =>
         assert.deepEqual(tables.map(({ name }) => name), ['半日', '1 日']));
 
+    test('what must be told takes 8 to 12 minutes a step, 15 for the last', () => {
+        for (const [deck, minutes] of Object.entries(required))
+            assert.ok(minutes >= 8 && minutes <= (deck === '09' ? 15 : 12), `${deck}: ${minutes}`);
+    });
+
     for (const { name, text, rows, start, end } of tables) {
         test(`${name}: the minutes are those of the notes and of the guides' cores`, () => {
             for (const { what, spoken, hands } of rows.filter((row) => /\d\d/.test(row.what))) {
                 const core = /本編/.test(what);
-                const minutes = what.match(/\d\d/g).reduce((sum, deck) => sum + (core ? cores : talks)[deck], 0) +
-                    (/まとめ/.test(what) ? 5 : 0);
-                assert.ok(core ? minutes === hands : Math.abs(minutes - spoken) <= 2.5,
-                    `${what}: ${core ? hands : spoken}, not ${minutes}`);
+                const sum = (minutes) => what.match(/\d\d/g).reduce((all, deck) => all + minutes[deck], 0);
+                const minutes = sum(core ? required : talks) + (/まとめ/.test(what) ? 5 : 0);
+                assert.ok(spoken % 5 === 0 && Math.abs(minutes - spoken) <= 2.5,
+                    `${what}: ${spoken} spoken, not ${minutes}`);
+                if (core)
+                    assert.equal(spoken + hands, sum(cores), what);
             }
         });
 
