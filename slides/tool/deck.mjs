@@ -1,11 +1,12 @@
 // 1 つのデッキの元 (slides/NN.md) を、Marp に渡す Markdown に広げる
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyMarkdown, isRoomy } from './body.mjs';
+import { bodyMarkdown, roomOf } from './body.mjs';
 import { diffItems, hashOf } from './diff.mjs';
 import { diffBlock, escape, highlight } from './markup.mjs';
 import { AREA, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
+import { stairs } from './title.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
 const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
@@ -154,9 +155,10 @@ function plainSlide({ parts, line }, context) {
         context.report(part.line, `<!-- ${part.text} --> outside a diff slide`,
             '<!-- diff: 04 05 --> のあるスライドに書きます');
     const { minutes, text, optional } = notesOf(parts);
+    const room = roomOf(parts);
     return {
         title: /^#{1,6}\s+(.*)$/m.exec(markdown)?.[1] ?? '', minutes, note: text, optional, line,
-        markdown: isRoomy(parts) ? addClass(markdown, 'roomy') : markdown,
+        markdown: room ? addClass(markdown, room) : markdown,
     };
 }
 
@@ -172,7 +174,7 @@ function titleSlide(slide, context) {
             'main.c の 2 行目と同じ題にしてください');
     const body = plain.markdown.replace(/^<!-- _class.*\n/m, '')
         .replace(/^# (\d\d) (.+)$/m, '# <span class="number">$1</span> $2');
-    return { ...plain, markdown: `<!-- _class: title -->\n${body}` };
+    return { ...plain, markdown: `<!-- _class: title -->\n${body}\n\n${stairs(context.steps, context.deck)}` };
 }
 
 export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\n' +

@@ -13,6 +13,7 @@ import { diffItems, hashOf, itemsOf } from '../diff.mjs';
 import { codeBlock, consoleBlock, highlight, inlineSvg } from '../markup.mjs';
 import { LADDER, fold, paginate, width } from '../pages.mjs';
 import { notesOf, partsOf, slidesOf } from '../source.mjs';
+import { stairs } from '../title.mjs';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = join(TOP, 'steps');
@@ -275,6 +276,23 @@ describe('deck', () => {
         const deck = expandText(`${TITLE}---\n## a\n<!-- 2.5 分。 -->\n---\n## b\n<!-- 4 分。 -->\n`);
         assert.equal(deck.total, 7.5);
         assert.match(deck.markdown, /ここまで 3\.5 分、全体で 7\.5 分/);
+    });
+
+    test('the staircase shows the steps that are done, the one of the deck, and those ahead', () => {
+        for (const [deck, wanted] of [['00', [0, 0, 9]], ['01', [0, 1, 8]], ['05', [4, 1, 4]], ['09', [8, 1, 0]]]) {
+            const html = stairs(STEPS, deck);
+            assert.deepEqual(['done', 'now', 'ahead'].map((state) => html.split(`<g class="${state}">`).length - 1), wanted);
+        }
+        assert.match(expandText(TITLE).slides[0].markdown, /<g class="now">.*>05<.*>pid-mount</);
+    });
+
+    test('a slide that holds little has larger letters', () => {
+        const first = (body) => expandText(`${TITLE}---\n## a\n\n${body}\n${NOTE}\n`).slides[1].markdown;
+        assert.match(first('- 文\n'.repeat(3)), /_class: airy/);
+        assert.match(first('- 文\n'.repeat(7)), /_class: roomy/);
+        assert.doesNotMatch(first('- 文\n'.repeat(10)), /_class/);
+        assert.match(first('```console\n$ id\n```'), /class="console s34"/);
+        assert.match(first(`\`\`\`console\n${'$ id\n'.repeat(11)}\`\`\``), /class="console s30"/);
     });
 
     describe('half a day', () => {
