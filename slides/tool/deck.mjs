@@ -6,7 +6,7 @@ import { diffItems, hashOf } from './diff.mjs';
 import { diffBlock, escape, highlight } from './markup.mjs';
 import { AREA, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
-import { stairs } from './title.mjs';
+import { addressBlock, stairs } from './title.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
 const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
@@ -174,7 +174,9 @@ function titleSlide(slide, context) {
             'main.c の 2 行目と同じ題にしてください');
     const body = plain.markdown.replace(/^<!-- _class.*\n/m, '')
         .replace(/^# (\d\d) (.+)$/m, '# <span class="number">$1</span> $2');
-    return { ...plain, markdown: `<!-- _class: title -->\n${body}\n\n${stairs(context.steps, context.deck)}` };
+    const extras = [stairs(context.steps, context.deck), ...context.url ? [addressBlock(context.url)] : []];
+    const opening = context.deck === '00' ? ' opening' : '';
+    return { ...plain, markdown: `<!-- _class: title${opening} -->\n${body}\n\n${extras.join('\n\n')}` };
 }
 
 export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\n' +
@@ -208,7 +210,7 @@ function assemble(slides, context) {
     return { slides, total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
 }
 
-// context: { deck, source, steps, plan }。見つけた誤りは errors に並べる
+// context: { deck, source, steps, plan, url }。見つけた誤りは errors に並べる
 export function expand(options) {
     const errors = [], hashes = [];
     const report = (line, message, hint, extra = '') => errors.push({ line, message, hint, extra });

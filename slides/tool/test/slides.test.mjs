@@ -6,14 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { withBrowser } from '../browser.mjs';
+import jsQR from 'jsqr';
+import { open, withBrowser } from '../browser.mjs';
 import { readArgs } from '../cli.mjs';
 import { expand } from '../deck.mjs';
 import { diffItems, hashOf, itemsOf } from '../diff.mjs';
 import { codeBlock, consoleBlock, highlight, inlineSvg } from '../markup.mjs';
 import { LADDER, fold, paginate, width } from '../pages.mjs';
 import { notesOf, partsOf, slidesOf } from '../source.mjs';
-import { stairs } from '../title.mjs';
+import { addressBlock, publicUrl, stairs } from '../title.mjs';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = join(TOP, 'steps');
@@ -388,6 +389,89 @@ describe('the timetables of the opening deck', () => {
             });
         });
     }
+});
+
+describe('for the class', { concurrency: false }, () => {
+    const url = 'https://example.org/workshop';
+    const slide = (kind) => `---\n\n<!-- _class: ${kind} -->\n\n## ${kind}\n\n本文-${kind}\n\n<!-- 1 分。ノート-${kind}。 -->\n`;
+    const source = deckDir(`${TITLE}\n${['question', 'answer', 'last'].map(slide).join('\n')}`);
+    const made = (file) => join(source, 'build', file);
+    const tool = (name, ...args) => spawnSync(process.execPath, [join(TOP, 'slides/tool', name), '--source', source,
+        '--steps', STEPS, ...args], { encoding: 'utf8' });
+    const textOf = (file) => execFileSync('pdftotext', [made(file), '-'], { encoding: 'utf8' });
+    const sheet = readFileSync(join(TOP, 'slides/cheatsheet.md'), 'utf8');
+    const buildWith = (text) => {
+        writeFileSync(join(source, 'cheatsheet.md'), text);
+        return tool('build.mjs', '--url', `${url}.git`);
+    };
+    let built;
+    before(() => { built = buildWith(sheet); });
+
+    test('everything is made, listed, and passes the check', () => {
+        assert.equal(built.status, 0, built.stderr);
+        for (const file of ['05.handout.pdf', 'answers.pdf', 'cheatsheet.html', 'cheatsheet.pdf'])
+            assert.ok(existsSync(made(file)) && readFileSync(made('index.html'), 'utf8').includes(`href="${file}"`), file);
+        const { status, stdout, stderr } = tool('check.mjs');
+        assert.equal(status, 0, stderr);
+        assert.match(stdout, /^cheatsheet {2}1 page {2}ok$/m);
+    });
+
+    test('the handout has two slides a page and their notes, but no answers; those are apart', () => {
+        const handout = textOf('05.handout.pdf'), answers = textOf('answers.pdf');
+        for (const kind of ['question', 'last'])
+            assert.match(handout, new RegExp(`本文-${kind}[^]*ノート-${kind}`));
+        assert.doesNotMatch(handout, /-answer/);
+        assert.match(answers, /本文-question[^]*本文-answer[^]*ノート-answer/);
+        assert.doesNotMatch(answers, /-last/);
+    });
+
+    test('the cheat sheet has the nine rows of the README, with what Docker does', () => {
+        const rows = readFileSync(made('cheatsheet.html'), 'utf8').match(/<tr><td>.*?<\/tr>/g);
+        assert.equal(rows.length, dirs.length);
+        assert.match(rows[4], /05 PID.*CLONE_NEWPID.*echo \$\$.*docker run/);
+    });
+
+    test('a row that is missing, a second page and a handout of another length are found', () => {
+        const { status, stderr } = buildWith(sheet.replace(/^\| 05 .*\n/m, ''));
+        assert.equal(status, 1);
+        assert.match(stderr, /no row for step 05\n {2}ヒント: /);
+        buildWith(`${sheet}\n${'長い文。\n\n'.repeat(40)}`);
+        cpSync(made('cheatsheet.pdf'), made('05.handout.pdf'));
+        writeFileSync(made('cheatsheet.html'), readFileSync(made('cheatsheet.html'), 'utf8').replace('9.5pt', '8pt'));
+        const check = tool('check.mjs');
+        assert.match(check.stderr, /cheatsheet {2}deck: paper: [2-9] page\(s\), smallest font 8/);
+        assert.match(check.stderr, /05 {2}deck: paper: handout has [2-9] pages for 3 slides/);
+    });
+
+    test('the code on the title can be scanned', async () => {
+        const html = join(work, 'qr.html');
+        writeFileSync(html, `<style>svg { width: 96px }</style>${addressBlock(url)}`);
+        const { data, width: across, height } = await withBrowser(async (browser) => {
+            const { page, load } = await open(browser, html);
+            await load();
+            const png = (await page.locator('svg').screenshot()).toString('base64');
+            return page.evaluate(async (text) => {
+                const image = new Image();
+                image.src = `data:image/png;base64,${text}`;
+                await image.decode();
+                const canvas = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height });
+                const ink = canvas.getContext('2d');
+                ink.drawImage(image, 0, 0);
+                return { data: [...ink.getImageData(0, 0, image.width, image.height).data],
+                    width: image.width, height: image.height };
+            }, png);
+        });
+        assert.equal(jsQR(Uint8ClampedArray.from(data), across, height)?.data, url);
+        assert.match(readFileSync(made('05.html'), 'utf8'), new RegExp(`class="address">.*<span>${url}</span>`));
+    });
+
+    test('no path of this machine and no password becomes an address', () => {
+        assert.deepEqual(['/work/main', 'file:///work', 'git@example.org:a/b', '', 'https://u:p@example.org/a.git',
+            'https://example.org/a/'].map(publicUrl), [null, null, null, null, 'https://example.org/a', 'https://example.org/a']);
+        const { status, stderr } = tool('build.mjs', '--url', '/work/main');
+        assert.equal(status, 2);
+        assert.match(stderr, /^slides: not an address: \/work\/main\n {2}ヒント: /);
+    });
 });
 
 // 良いデッキ (05) と、わざと悪くしたデッキ (00) を、1 度に作って調べる
