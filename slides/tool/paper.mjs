@@ -85,7 +85,7 @@ table { width: 100%; border-collapse: collapse; table-layout: fixed }
 th, td { padding: 1.6mm 3mm 1.6mm 0; border-bottom: 0.2mm solid #c3ccd4; text-align: left; vertical-align: top }
 th { border-bottom: 0.6mm solid #123f82; color: #123f82 }
 td:nth-child(odd) { word-break: auto-phrase }
-th:nth-child(1), th:nth-child(2) { width: 21.5% }
+th:nth-child(1), th:nth-child(2) { width: 20.5% }
 td:first-child { font-weight: 700 }
 code { font-family: "Noto Sans Mono CJK JP"; font-size: 9.5pt; white-space: nowrap }
 p { margin: 2mm 0 0 }`;
