@@ -43,7 +43,7 @@ test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、
 	@node --test slides/tool/test/*.test.mjs
 slides-check: slides ## 作ったスライドを、本物のブラウザーで調べる
 	@node slides/tool/check-pictures.mjs
-	@node slides/tool/check.mjs $(DOC)
+	@node slides/tool/check.mjs $(DECKS)
 slides-accept: $(NODE) ## 変わった差分の説明を、読み直したことにする (DOC=05)
 	@node slides/tool/build.mjs --accept $(DOC)
 $(NODE): slides/tool/package-lock.json

@@ -40,14 +40,15 @@ function columnsOf(parts) {
     return { places, count };
 }
 
-// 文章だけで、場所が余っているなら、字を大きくする
-export function isRoomy(parts) {
+// 文章だけで、場所が余っているなら、字を大きくするクラスの名前
+export function roomOf(parts) {
     if (parts.some((part) => part.type === 'fence' || part.type === 'directive' && /lead/.test(part.text)))
-        return false;
+        return null;
     const lines = parts.filter((part) => part.type === 'text').map((part) => part.text);
     if (lines.some((line) => IMAGE.test(line) || /^\s*</.test(line)))
-        return false;
-    return lines.reduce((sum, line) => sum + lineHeight(line, AREA.width), 0) < AREA.height * 0.72;
+        return null;
+    const used = lines.reduce((sum, line) => sum + lineHeight(line, AREA.width), 0) / AREA.height;
+    return used < 0.5 ? 'airy' : used < 0.72 ? 'roomy' : null;
 }
 
 // コードの文字の大きさを列ごとに決める。文章の残りに入る、最も大きいもの

@@ -3,6 +3,8 @@
 //   --source DIR  デッキのあるところ (デフォルトは slides)
 //   --steps DIR   ステップのあるところ (デフォルトは steps)
 //   --out DIR     作る先 (デフォルトは slides/build)
+//   --url URL     標題に出す、リポジトリのアドレス (デフォルトは git の origin)
+//   --plan NAME   halfday なら、任意のスライドを除いて、作る先の halfday に
 import { spawnSync } from 'node:child_process';
 import {
     existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,
@@ -13,8 +15,11 @@ import { HERE, readArgs, start } from './cli.mjs';
 import { expand } from './deck.mjs';
 import { embedFonts } from './fonts.mjs';
 import { escape } from './markup.mjs';
+import { cheatSheet, printAnswers, printCheatSheet, printHandout } from './paper.mjs';
+import { repositoryUrl } from './title.mjs';
 
-const PRODUCTS = ['md', 'html', 'pdf', 'notes.txt'];
+const PRODUCTS = ['md', 'html', 'pdf', 'notes.txt', 'handout.pdf'];
+const PAPERS = ['cheatsheet.html', 'cheatsheet.pdf', 'answers.pdf'];
 
 function notesText(slides, total) {
     const pages = slides.map(({ title, minutes, note }, at) =>
@@ -51,7 +56,7 @@ async function render(options, decks, fail) {
             writeFileSync(products(dir, name)[0], markdown);
         const output = marp(decks.map(({ name }) => products(dir, name)[0]));
         await withBrowser((browser) => inPairs(decks, async ({ name, slides, total }) => {
-            const [md, html, pdf, text] = products(dir, name);
+            const [md, html, pdf, text, handout] = products(dir, name);
             // Marp は、設定に見えるコメントをノートにしない。だから、できたものを数える
             const page = existsSync(html) ? readFileSync(html, 'utf8') : '';
             const notes = page.split('<div class="bespoke-marp-note"').length - 1;
@@ -59,16 +64,29 @@ async function render(options, decks, fail) {
                 return fail(`${name}: marp: ${notes} notes for ${slides.length} slides\n` +
                     `  ヒント: ${output || 'HTML のタグとコメントの書き方を確かめてください'}`);
             embedFonts(html);
-            if (!options.draft)
+            if (!options.draft) {
                 await print(browser, html, pdf);
+                await printHandout(browser, { slides, html, pdf: handout }, fail);
+            }
             writeFileSync(text, notesText(slides, total));
-            for (const file of [md, html, pdf, text].filter((made) => existsSync(made)))
+            for (const file of [md, html, pdf, text, handout].filter((made) => existsSync(made)))
                 renameSync(file, join(options.out, relative(dir, file)));
             return console.log(`${name}  ${slides.length} slides  ${total} min  built`);
-        }));
+        }).then(() => options.papers && printPapers(browser, options, decks, fail)));
     } finally {
         rmSync(dir, { recursive: true });
     }
+}
+
+// デッキごとでない、紙のもの
+async function printPapers(browser, options, decks, fail) {
+    const sheet = cheatSheet(options, fail), html = ({ name }) => join(options.out, `${name}.html`);
+    if (sheet)
+        await printCheatSheet(browser, sheet, join(options.out, 'cheatsheet.html'));
+    const made = decks.filter((deck) => existsSync(html(deck)));
+    const answers = join(options.out, 'answers.pdf');
+    await printAnswers(browser, made.map((deck) => ({ ...deck, html: html(deck) })), answers, fail);
+    rmSync(join(options.out, 'answers.html'), { force: true });
 }
 
 function accept(options, name) {
@@ -102,6 +120,8 @@ export async function build(options) {
         products(options.out, name).forEach((product) => rmSync(product, { force: true }));
         return deck.slides.length && (options.draft || deck.errors.length === 0) ? [{ name, ...deck }] : [];
     });
+    if (options.papers)
+        PAPERS.forEach((paper) => rmSync(join(options.out, paper), { force: true }));
     if (decks.length)
         await render(options, decks, fail);
     return failed;
@@ -113,8 +133,12 @@ function writeIndex({ out }) {
         const name = file.slice(0, 2);
         const [title, size] = readFileSync(join(out, file), 'utf8').split('\n');
         return `<tr><td><a href="${name}.html">${escape(title)}</a></td><td>${size}</td>` +
-            `<td><a href="${name}.pdf">PDF</a></td><td><a href="${file}">ノート</a></td></tr>`;
+            `<td><a href="${name}.pdf">PDF</a></td><td><a href="${name}.handout.pdf">配布資料</a></td>` +
+            `<td><a href="${file}">ノート</a></td></tr>`;
     });
+    const papers = [['cheatsheet.html', '早見表'], ['cheatsheet.pdf', '早見表 (PDF、A4 に 1 枚)'],
+        ['answers.pdf', '問いと答え (講師用)']].filter(([file]) => existsSync(join(out, file)))
+        .map(([file, text]) => `<li><a href="${file}">${text}</a></li>`);
     writeFileSync(join(out, 'index.html'), `<!DOCTYPE html>
 <html lang="ja"><meta charset="utf-8"><title>スライド</title>
 <style>body { margin: 3em auto; max-width: 60em; font-family: sans-serif } td { padding: 0.5em 1em }</style>
@@ -122,12 +146,16 @@ function writeIndex({ out }) {
 <table>
 ${rows.join('\n')}
 </table>
+<ul>${papers.join('')}</ul>
 </html>
 `);
 }
 
 await start(import.meta.url, 'slides', async (args) => {
-    const options = readArgs(args, { accept: { type: 'boolean' } });
+    const options = readArgs(args, { accept: { type: 'boolean' }, url: { type: 'string' } });
+    options.url = repositoryUrl(options.url);
+    // 1 つのデッキだけを作るときは、すべてのデッキから作る紙に触らない
+    options.papers = !args.some((word) => /^\d\d?$/.test(word));
     if (options.accept)
         options.decks.forEach((name) => accept(options, name));
     const failed = await build(options);

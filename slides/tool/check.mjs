@@ -1,6 +1,6 @@
 // 作ったスライドを、本物のブラウザーで 1 枚ずつ調べる。例外は認めない
-// 使い方: check.mjs [--source DIR] [--out DIR] [DOC...]
-import { existsSync } from 'node:fs';
+// 使い方: check.mjs [--source DIR] [--out DIR] [--plan NAME] [DOC...]
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eachSlide, inPairs, open, withBrowser } from './browser.mjs';
 import { HERE, readArgs, run, start } from './cli.mjs';
@@ -17,6 +17,7 @@ const HINTS = {
     image: '図が表示されません。パスと形式を確かめてください',
     network: 'スライドは、ネットワークなしで見せます。ファイルを埋め込んでください',
     script: 'スクリプトがエラーになりました。HTML の部分を確かめてください',
+    paper: '紙のものは、決めたページ数に、読める大きさ (9 pt) で収めてください',
     pages: 'PDF と HTML の枚数が違います。作り直してください',
 };
 
@@ -70,25 +71,58 @@ async function checkDeck(browser, { out }, name) {
     if (missing)
         throw new Error(`not built: ${missing}\n  ヒント: make slides DOC=${name}`);
     const { count, found } = await checkHtml(browser, html);
-    const pages = pdfPages(pdf);
+    const pages = pdfPages(pdf), sheets = pdfPages(join(out, `${name}.handout.pdf`));
     if (pages !== count)
         found.push({ rule: 'pages', text: `PDF has ${pages} pages, HTML has ${count} slides` });
+    // 配布資料は、答えを除いて 1 ページに 2 枚
+    const answers = readFileSync(html, 'utf8').match(/<section[^>]* class="[^"]*\banswer\b/g)?.length ?? 0;
+    if (sheets !== Math.ceil((count - answers) / 2))
+        found.push({ rule: 'paper', text: `handout has ${sheets} pages for ${count - answers} slides` });
+    return tell(name, `${count} slides`, found);
+}
+
+// 早見表は、1 ページで、読める字
+async function checkCheatSheet(browser, { out }) {
+    const html = join(out, 'cheatsheet.html'), found = [];
+    const { page, load } = await open(browser, html, (url) => found.push({ rule: 'network', text: url }));
+    watch(page, found);
+    // 横に置いた A4 の、余白を除いた幅 (273 mm)
+    await page.setViewportSize({ width: 1032, height: 720 });
+    await load();
+    const { small, wide } = await page.evaluate(() => ({
+        small: Math.min(...[...document.querySelectorAll('h1, p, th, td, code')]
+            .map((element) => parseFloat(getComputedStyle(element).fontSize))) * 0.75,
+        wide: document.documentElement.scrollWidth - innerWidth,
+    }));
+    await page.close();
+    const pages = pdfPages(join(out, 'cheatsheet.pdf'));
+    if (pages !== 1 || small < 9 || wide > 0)
+        found.push({ rule: 'paper', text: `${pages} page(s), smallest font ${small} pt, ${wide} px too wide` });
+    return tell('cheatsheet', `${pages} page`, found);
+}
+
+// 見つけたものを書き、その数を返す
+function tell(name, size, found) {
     // 同じことは 1 度だけ言う
     const lines = new Set(found.map(({ slide, rule, text }) =>
         `${name}  ${slide ? `slide ${slide}` : 'deck'}: ${rule}: ${text}`));
     const hints = new Set(found.map(({ rule }) => `  ヒント: ${rule}: ${HINTS[rule]}`));
     if (lines.size)
-        console.error([...lines, ...hints, `${name}  ${count} slides  ${lines.size} problem(s)`].join('\n'));
+        console.error([...lines, ...hints, `${name}  ${size}  ${lines.size} problem(s)`].join('\n'));
     else
-        console.log(`${name}  ${count} slides  ok`);
+        console.log(`${name}  ${size}  ok`);
     return lines.size;
 }
 
 await start(import.meta.url, 'slides-check', async (args) => {
     const options = readArgs(args);
     let failed = 0;
-    await withBrowser((browser) => inPairs(options.decks, async (name) => {
-        failed += await checkDeck(browser, options, name);
-    }));
+    await withBrowser(async (browser) => {
+        await inPairs(options.decks, async (name) => {
+            failed += await checkDeck(browser, options, name);
+        });
+        if (existsSync(join(options.out, 'cheatsheet.html')))
+            failed += await checkCheatSheet(browser, options);
+    });
     return failed ? 1 : 0;
 });

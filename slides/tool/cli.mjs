@@ -7,10 +7,14 @@ import { parseArgs } from 'node:util';
 
 export const HERE = fileURLToPath(new URL('.', import.meta.url));
 
-// デッキの番号と --source DIR, --steps DIR, --out DIR。知らない語は断る
+// 進め方。day はすべてのスライド、halfday は必須のものだけ
+const PLANS = { day: '', halfday: 'halfday' };
+
+// デッキの番号と --source DIR, --steps DIR, --out DIR, --plan NAME。知らない語は断る
 export function readArgs(args, more = {}) {
     const path = (start) => ({ type: 'string', default: join(HERE, start) });
-    const options = { source: path('..'), steps: path('../../steps'), out: { type: 'string' }, ...more };
+    const options = { source: path('..'), steps: path('../../steps'), out: { type: 'string' },
+        plan: { type: 'string', default: 'day' }, ...more };
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: false });
     const all = readdirSync(values.source).filter((file) => /^\d\d\.md$/.test(file)).sort();
     if (all.length === 0)
@@ -20,7 +24,9 @@ export function readArgs(args, more = {}) {
     const rest = [...positionals, ...Object.keys(values)].find((word) => !known.includes(word));
     if (rest)
         throw new Error(`unknown argument: ${rest}\n  ヒント: 00 から 09 を指定します: make slides DOC=05`);
-    return { ...values, out: resolve(values.out ?? join(values.source, 'build')),
+    if (!Object.hasOwn(PLANS, values.plan))
+        throw new Error(`unknown plan: ${values.plan}\n  ヒント: make slides PLAN=halfday (半日)。書かなければ 1 日`);
+    return { ...values, out: join(resolve(values.out ?? join(values.source, 'build')), PLANS[values.plan]),
         decks: (decks.length ? decks : all).map((word) => word.slice(0, 2).padStart(2, '0')) };
 }
 

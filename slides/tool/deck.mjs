@@ -1,11 +1,12 @@
 // 1 つのデッキの元 (slides/NN.md) を、Marp に渡す Markdown に広げる
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyMarkdown, isRoomy } from './body.mjs';
+import { bodyMarkdown, roomOf } from './body.mjs';
 import { diffItems, hashOf } from './diff.mjs';
 import { diffBlock, escape, highlight } from './markup.mjs';
 import { AREA, LADDER, faultOf, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
+import { addressBlock, stairs } from './title.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
 const OVERVIEW_HEADING = 152; // 見出し、行数、一覧の下のすき間
@@ -114,6 +115,7 @@ function itemSlides({ items, explanation }, steps, context) {
     const sum = (key) => items.reduce((all, item) => all + item[key], 0);
     const heading = `## <span class="from">${steps}</span> ${items.map(label).join('、')} ` +
         `<span class="count">${counts({ added: sum('added'), deleted: sum('deleted') })}</span>`;
+    const { optional } = notesOf(explanation.pages[0]);
     return pages.map((page, at) => {
         const { minutes, text } = notesOf(explanation.pages[at] ?? []);
         const part = pages.length > 1 ? `<span class="part">${at + 1} / ${pages.length} ページ</span>` : '';
@@ -121,7 +123,7 @@ function itemSlides({ items, explanation }, steps, context) {
             title: `${steps} ${names}${pages.length > 1 ? ` (${at + 1})` : ''}`,
             minutes: minutes ?? (at === 0 ? null : 0),
             note: text || (at === 0 ? '' : '(前のページの続き)'),
-            line: explanation.line,
+            optional, line: explanation.line,
             markdown: `<!-- _class: code-slide -->\n${heading}${part}\n\n` +
                 `${diffBlock(page, px)}\n${explainBlock(texts[at])}`,
         };
@@ -203,10 +205,11 @@ function plainSlide({ parts, line }, context) {
     for (const part of parts.filter(({ type }) => ['explain', 'page'].includes(type)))
         context.report(part.line, `<!-- ${part.text} --> outside a diff slide`,
             '<!-- diff: 04 05 --> のあるスライドに書きます');
-    const { minutes, text } = notesOf(parts);
+    const { minutes, text, optional } = notesOf(parts);
+    const room = roomOf(parts);
     return {
-        title: /^#{1,6}\s+(.*)$/m.exec(markdown)?.[1] ?? '', minutes, note: text, line,
-        markdown: isRoomy(parts) ? addClass(markdown, 'roomy') : markdown,
+        title: /^#{1,6}\s+(.*)$/m.exec(markdown)?.[1] ?? '', minutes, note: text, optional, line,
+        markdown: room ? addClass(markdown, room) : markdown,
     };
 }
 
@@ -222,11 +225,24 @@ function titleSlide(slide, context) {
             'main.c の 2 行目と同じ題にしてください');
     const body = plain.markdown.replace(/^<!-- _class.*\n/m, '')
         .replace(/^# (\d\d) (.+)$/m, '# <span class="number">$1</span> $2');
-    return { ...plain, markdown: `<!-- _class: title -->\n${body}` };
+    const extras = [stairs(context.steps, context.deck), ...context.url ? [addressBlock(context.url)] : []];
+    const opening = context.deck === '00' ? ' opening' : '';
+    return { ...plain, markdown: `<!-- _class: title${opening} -->\n${body}\n\n${extras.join('\n\n')}` };
 }
 
 export const frontMatter = (title) => '---\nmarp: true\ntheme: workshop\nlang: ja\nsize: 16:9\n' +
     `paginate: true\ntitle: ${JSON.stringify(title)}\nfooter: ${JSON.stringify(title)}\n---\n\n`;
+
+// 半日のデッキからは、任意のスライドを除く
+const planned = (slides, plan) => slides.filter(({ optional }) => plan !== 'halfday' || !optional);
+
+// 右上の印。標題と区切りには付けない
+function badge({ optional, markdown }) {
+    if (/^<!-- _class: .*\b(title|lead)\b/m.test(markdown))
+        return '';
+    const [kind, word] = optional ? ['optional', '任意'] : ['required', '必須'];
+    return `\n\n<div class="badge ${kind}">${word}</div>`;
+}
 
 function assemble(slides, context) {
     const total = slides.reduce((sum, slide) => sum + (slide.minutes ?? 0), 0);
@@ -240,12 +256,12 @@ function assemble(slides, context) {
         // 終わりの行は、時計の代わりになる。また、コメント全体が YAML に見えて
         // Marp に読み飛ばされるのも防ぐ (「話すこと: …」だけでは、設定だと思われる)
         const clock = `ここまで ${sofar} 分、全体で ${total} 分`;
-        return `${slide.markdown.trim()}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
+        return `${slide.markdown.trim()}${badge(slide)}\n\n<!--\n${slide.note}\n\n${clock}\n-->\n`;
     });
-    return { total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
+    return { slides, total, markdown: frontMatter(slides[0].title) + pages.join('\n---\n\n') };
 }
 
-// context: { deck, source, steps }。見つけた誤りは errors に並べる
+// context: { deck, source, steps, plan, url }。見つけた誤りは errors に並べる
 export function expand(options) {
     const errors = [], hashes = [];
     const report = (line, message, hint, extra = '') => errors.push({ line, message, hint, extra });
@@ -262,5 +278,5 @@ export function expand(options) {
             return diffSlides(slide, mark, context);
         return at === 0 ? titleSlide(slide, context) : plainSlide(slide, context);
     });
-    return { slides, hashes, errors, total: 0, markdown: '', ...slides.length && assemble(slides, context) };
+    return { slides, hashes, errors, total: 0, markdown: '', ...slides.length && assemble(planned(slides, context.plan), context) };
 }

@@ -1,8 +1,11 @@
 // 行の幅を数え、長いコードをページに分ける
 import { structureOf } from './structure.mjs';
 
-// コードの文字の大きさと、1 行の高さ (px)。theme.css の s26 から s18 までと同じにする
-export const LADDER = [{ px: 26, row: 36 }, { px: 22, row: 30 }, { px: 20, row: 27 }, { px: 18, row: 24 }];
+// コードの文字の大きさと、1 行の高さ (px)。theme.css の s26 から s18 と同じにする
+export const LADDER = [{ px: 26, row: 36 }, { px: 24, row: 33 }, { px: 22, row: 30 },
+    { px: 20, row: 27 }, { px: 18, row: 24 }];
+// 短い端末やコードは、もっと大きくする
+const SHORT = [{ px: 34, row: 46 }, { px: 30, row: 41 }];
 // スライドの中の、本文に使える広さ (px)。theme.css の余白と同じにする
 export const AREA = { width: 1160, height: 616 };
 const CONTEXT = 2; // 変わった行の前後に残す、変わらない行の数
@@ -168,7 +171,7 @@ export function faultOf(page) {
 // 行数と幅から、入る文字の大きさを選ぶ。入らなければ null
 export function fontFor(lines, height, pixels) {
     const columns = Math.max(0, ...lines.map(width));
-    return LADDER.find(({ px, row }) =>
+    return [...SHORT, ...LADDER].find(({ px, row }) =>
         lines.length * row <= height && columns * px / 2 <= pixels)?.px ?? null;
 }
 

@@ -9,7 +9,8 @@ const KINDS = {
     hidden: /^(vary|any|near|edit|ablate|new terminals|textlint-(disable|enable)|prettier-ignore)\b/,
     directive: /^_?(class|color|backgroundColor|backgroundImage|paginate|header|footer|style)\s*:/,
 };
-const MINUTES = /^(\d+(?:\.\d+)?)\s*分/;
+// 「2 分。」か「2 分 (任意)。」。任意のスライドは、半日のデッキには入らない
+const MINUTES = /^(\d+(?:\.\d+)?)\s*分(\s*\(任意\))?/;
 // 「---」は、すぐ上に文章があっても見出しの線でなく、スライドの区切り
 const markdown = new MarkdownIt({ html: true }).disable('lheading');
 
@@ -69,13 +70,14 @@ export function slidesOf(parts) {
     return slides;
 }
 
-// 部分の並びから、話すことと、かかる分数を取り出す
+// 部分の並びから、話すことと、かかる分数、任意かどうかを取り出す
 export function notesOf(parts) {
     const notes = parts.filter((part) => part.type === 'note').map((part) => part.text);
     const timed = notes.map((note) => MINUTES.exec(note)).filter(Boolean);
     return {
         text: notes.join('\n\n'),
         minutes: timed.length ? timed.reduce((sum, found) => sum + Number(found[1]), 0) : null,
+        optional: timed.some((found) => found[2]),
     };
 }
 

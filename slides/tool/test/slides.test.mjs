@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { withBrowser } from '../browser.mjs';
+import jsQR from 'jsqr';
+import { open, withBrowser } from '../browser.mjs';
 import { readArgs } from '../cli.mjs';
 import { expand } from '../deck.mjs';
 import { diffItems, hashOf, itemsOf } from '../diff.mjs';
@@ -14,6 +15,7 @@ import { codeBlock, consoleBlock, highlight, inlineSvg } from '../markup.mjs';
 import { LADDER, faultOf, fold, paginate, width } from '../pages.mjs';
 import { notesOf, partsOf, slidesOf } from '../source.mjs';
 import { structureOf } from '../structure.mjs';
+import { addressBlock, publicUrl, stairs } from '../title.mjs';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = join(TOP, 'steps');
@@ -371,6 +373,52 @@ describe('deck', () => {
         assert.match(deck.markdown, /ここまで 3\.5 分、全体で 7\.5 分/);
     });
 
+    test('the staircase shows the steps that are done, the one of the deck, and those ahead', () => {
+        for (const [deck, wanted] of [['00', [0, 0, 9]], ['01', [0, 1, 8]], ['05', [4, 1, 4]], ['09', [8, 1, 0]]]) {
+            const html = stairs(STEPS, deck);
+            assert.deepEqual(['done', 'now', 'ahead'].map((state) => html.split(`<g class="${state}">`).length - 1), wanted);
+        }
+        assert.match(expandText(TITLE).slides[0].markdown, /<g class="now">.*>05<.*>pid-mount</);
+    });
+
+    test('a slide that holds little has larger letters', () => {
+        const first = (body) => expandText(`${TITLE}---\n## a\n\n${body}\n${NOTE}\n`).slides[1].markdown;
+        assert.match(first('- 文\n'.repeat(3)), /_class: airy/);
+        assert.match(first('- 文\n'.repeat(7)), /_class: roomy/);
+        assert.doesNotMatch(first('- 文\n'.repeat(10)), /_class/);
+        assert.match(first('```console\n$ id\n```'), /class="console s34"/);
+        assert.match(first(`\`\`\`console\n${'$ id\n'.repeat(11)}\`\`\``), /class="console s30"/);
+    });
+
+    describe('half a day', () => {
+        const optional = (text) => text.replace(/1 分。/, '1 分 (任意)。');
+        const text = DIFF.replace(/<!-- explain: mount_proc[^]*?分[^]*?-->/, optional) +
+            '---\n## a\n<!-- 2.5 分 (任意)。 -->\n---\n## b\n<!-- 4 分。 -->\n';
+        const source = deckDir(text), day = expand({ deck: '05', source, steps: STEPS });
+        const half = expand({ deck: '05', source, steps: STEPS, plan: 'halfday' });
+        const titles = ({ slides }) => slides.map(({ title }) => title);
+
+        test('optional slides and items are left out, and the clock is set again', () => {
+            assert.deepEqual(titles(day).filter((title) => !titles(half).includes(title)), ['04 → 05 mount_proc', 'a']);
+            assert.equal(half.total, day.total - 3.5);
+            assert.match(half.markdown, new RegExp(`ここまで ${half.total} 分、全体で ${half.total} 分`));
+        });
+
+        test('the overview still names every item', () =>
+            assert.equal(half.slides[1].markdown, day.slides[1].markdown));
+
+        test('every slide but the title has one badge', () => {
+            const badges = day.markdown.split('\n---\n').slice(2).map((page) =>
+                [...page.matchAll(/<div class="badge (\w+)">/g)].map(([, kind]) => kind).join());
+            assert.deepEqual(badges, day.slides.slice(1).map((slide) => (slide.optional ? 'optional' : 'required')));
+        });
+
+        test('it has a place of its own, and no other plan is known', () => {
+            assert.match(readArgs(['05', '--plan', 'halfday']).out, /slides\/build\/halfday$/);
+            assert.throws(() => readArgs(['--plan', 'week']), /^Error: unknown plan: week\n {2}ヒント: /);
+        });
+    });
+
     test('two columns become one only where that makes the code larger', () => {
         const slide = (line) => expandText(`${TITLE}---\n## a\n\n<div class="columns">\n` +
             `<div>\n\n\`\`\`console\n$ ${line}\n\`\`\`\n\n</div>\n`.repeat(2) + `</div>\n\n${NOTE}\n`).slides[1].markdown;
@@ -425,7 +473,9 @@ describe('the timetables of the opening deck', () => {
         expand({ deck, source: join(TOP, 'slides'), steps: STEPS }).slides
             .filter(({ title }) => deck === '00' || !/^(手で|問い|答え|発展課題)/.test(title))
             .reduce((sum, { minutes }) => sum + minutes, 0)]));
-    // 半日は、手引きの本編だけ。話すのも、その時間の中
+    // 半日は、手引きの本編だけ。必須のスライドを話すのも、その時間の中
+    const required = Object.fromEntries(dirs.map((name) => name.slice(0, 2)).map((deck) => [deck,
+        expand({ deck, source: join(TOP, 'slides'), steps: STEPS, plan: 'halfday' }).total]));
     const cores = Object.fromEntries(dirs.map((name) => [name.slice(0, 2),
         Number(/^\*\*本編 (\d+) 分\*\*/m.exec(readFileSync(join(STEPS, name, 'README.ja.md'), 'utf8'))?.[1])]));
     const clock = (text) => text.split(':').reduce((hours, minutes) => hours * 60 + +minutes, 0);
@@ -439,14 +489,21 @@ describe('the timetables of the opening deck', () => {
     test('there are two: half a day and a day', () =>
         assert.deepEqual(tables.map(({ name }) => name), ['半日', '1 日']));
 
+    test('what must be told takes 8 to 12 minutes a step, 15 for the last', () => {
+        for (const [deck, minutes] of Object.entries(required))
+            assert.ok(minutes >= 8 && minutes <= (deck === '09' ? 15 : 12), `${deck}: ${minutes}`);
+    });
+
     for (const { name, text, rows, start, end } of tables) {
         test(`${name}: the minutes are those of the notes and of the guides' cores`, () => {
             for (const { what, spoken, hands } of rows.filter((row) => /\d\d/.test(row.what))) {
                 const core = /本編/.test(what);
-                const minutes = what.match(/\d\d/g).reduce((sum, deck) => sum + (core ? cores : talks)[deck], 0) +
-                    (/まとめ/.test(what) ? 5 : 0);
-                assert.ok(core ? minutes === hands : Math.abs(minutes - spoken) <= 2.5,
-                    `${what}: ${core ? hands : spoken}, not ${minutes}`);
+                const sum = (minutes) => what.match(/\d\d/g).reduce((all, deck) => all + minutes[deck], 0);
+                const minutes = sum(core ? required : talks) + (/まとめ/.test(what) ? 5 : 0);
+                assert.ok(spoken % 5 === 0 && Math.abs(minutes - spoken) <= 2.5,
+                    `${what}: ${spoken} spoken, not ${minutes}`);
+                if (core)
+                    assert.equal(spoken + hands, sum(cores), what);
             }
         });
 
@@ -466,6 +523,89 @@ describe('the timetables of the opening deck', () => {
             });
         });
     }
+});
+
+describe('for the class', { concurrency: false }, () => {
+    const url = 'https://example.org/workshop';
+    const slide = (kind) => `---\n\n<!-- _class: ${kind} -->\n\n## ${kind}\n\n本文-${kind}\n\n<!-- 1 分。ノート-${kind}。 -->\n`;
+    const source = deckDir(`${TITLE}\n${['question', 'answer', 'last'].map(slide).join('\n')}`);
+    const made = (file) => join(source, 'build', file);
+    const tool = (name, ...args) => spawnSync(process.execPath, [join(TOP, 'slides/tool', name), '--source', source,
+        '--steps', STEPS, ...args], { encoding: 'utf8' });
+    const textOf = (file) => execFileSync('pdftotext', [made(file), '-'], { encoding: 'utf8' });
+    const sheet = readFileSync(join(TOP, 'slides/cheatsheet.md'), 'utf8');
+    const buildWith = (text) => {
+        writeFileSync(join(source, 'cheatsheet.md'), text);
+        return tool('build.mjs', '--url', `${url}.git`);
+    };
+    let built;
+    before(() => { built = buildWith(sheet); });
+
+    test('everything is made, listed, and passes the check', () => {
+        assert.equal(built.status, 0, built.stderr);
+        for (const file of ['05.handout.pdf', 'answers.pdf', 'cheatsheet.html', 'cheatsheet.pdf'])
+            assert.ok(existsSync(made(file)) && readFileSync(made('index.html'), 'utf8').includes(`href="${file}"`), file);
+        const { status, stdout, stderr } = tool('check.mjs');
+        assert.equal(status, 0, stderr);
+        assert.match(stdout, /^cheatsheet {2}1 page {2}ok$/m);
+    });
+
+    test('the handout has two slides a page and their notes, but no answers; those are apart', () => {
+        const handout = textOf('05.handout.pdf'), answers = textOf('answers.pdf');
+        for (const kind of ['question', 'last'])
+            assert.match(handout, new RegExp(`本文-${kind}[^]*ノート-${kind}`));
+        assert.doesNotMatch(handout, /-answer/);
+        assert.match(answers, /本文-question[^]*本文-answer[^]*ノート-answer/);
+        assert.doesNotMatch(answers, /-last/);
+    });
+
+    test('the cheat sheet has the nine rows of the README, with what Docker does', () => {
+        const rows = readFileSync(made('cheatsheet.html'), 'utf8').match(/<tr><td>.*?<\/tr>/g);
+        assert.equal(rows.length, dirs.length);
+        assert.match(rows[4], /05 PID.*CLONE_NEWPID.*echo \$\$.*docker run/);
+    });
+
+    test('a row that is missing, a second page and a handout of another length are found', () => {
+        const { status, stderr } = buildWith(sheet.replace(/^\| 05 .*\n/m, ''));
+        assert.equal(status, 1);
+        assert.match(stderr, /no row for step 05\n {2}ヒント: /);
+        buildWith(`${sheet}\n${'長い文。\n\n'.repeat(40)}`);
+        cpSync(made('cheatsheet.pdf'), made('05.handout.pdf'));
+        writeFileSync(made('cheatsheet.html'), readFileSync(made('cheatsheet.html'), 'utf8').replace('9.5pt', '8pt'));
+        const check = tool('check.mjs');
+        assert.match(check.stderr, /cheatsheet {2}deck: paper: [2-9] page\(s\), smallest font 8/);
+        assert.match(check.stderr, /05 {2}deck: paper: handout has [2-9] pages for 3 slides/);
+    });
+
+    test('the code on the title can be scanned', async () => {
+        const html = join(work, 'qr.html');
+        writeFileSync(html, `<style>svg { width: 96px }</style>${addressBlock(url)}`);
+        const { data, width: across, height } = await withBrowser(async (browser) => {
+            const { page, load } = await open(browser, html);
+            await load();
+            const png = (await page.locator('svg').screenshot()).toString('base64');
+            return page.evaluate(async (text) => {
+                const image = new Image();
+                image.src = `data:image/png;base64,${text}`;
+                await image.decode();
+                const canvas = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height });
+                const ink = canvas.getContext('2d');
+                ink.drawImage(image, 0, 0);
+                return { data: [...ink.getImageData(0, 0, image.width, image.height).data],
+                    width: image.width, height: image.height };
+            }, png);
+        });
+        assert.equal(jsQR(Uint8ClampedArray.from(data), across, height)?.data, url);
+        assert.match(readFileSync(made('05.html'), 'utf8'), new RegExp(`class="address">.*<span>${url}</span>`));
+    });
+
+    test('no path of this machine and no password becomes an address', () => {
+        assert.deepEqual(['/work/main', 'file:///work', 'git@example.org:a/b', '', 'https://u:p@example.org/a.git',
+            'https://example.org/a/'].map(publicUrl), [null, null, null, null, 'https://example.org/a', 'https://example.org/a']);
+        const { status, stderr } = tool('build.mjs', '--url', '/work/main');
+        assert.equal(status, 2);
+        assert.match(stderr, /^slides: not an address: \/work\/main\n {2}ヒント: /);
+    });
 });
 
 // 良いデッキ (05) と、わざと悪くしたデッキ (00) を、1 度に作って調べる
