@@ -1,7 +1,8 @@
 // 差分でないスライドの本文を、Marp に渡す Markdown にする
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { captionOf, codeBlock, consoleBlock, inlineSvg, patchBlock } from './markup.mjs';
+import { consoleBlock, consoleSpace, isConsole, prepareConsoles } from './console.mjs';
+import { codeBlock, inlineSvg, patchBlock } from './markup.mjs';
 import { AREA, LADDER, fontFor, textHeight } from './pages.mjs';
 
 const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+\.svg)\)\s*$/;
@@ -51,6 +52,10 @@ export function roomOf(parts) {
     return used < 0.5 ? 'airy' : used < 0.72 ? 'roomy' : null;
 }
 
+// コードの行のほかに要る広さ
+const blockSpace = (block) => (isConsole(block) ? consoleSpace(block)
+    : { height: BLOCK_MARGIN + (block.rebuild ? 34 : 0), width: 0 });
+
 // コードの文字の大きさを列ごとに決める。文章の残りに入る、最も大きいもの
 function fontsOf(parts, { places, count }) {
     const pixels = (column) => (column ? (AREA.width - 32 * (count - 1)) / count : AREA.width);
@@ -60,9 +65,10 @@ function fontsOf(parts, { places, count }) {
     for (let column = 0; column <= count; column++) {
         const blocks = parts.filter((part, at) => part.type === 'fence' && places[at] === column);
         const fixed = text(0) + (column ? text(column) : 0) +
-            blocks.reduce((sum, block) => sum + BLOCK_MARGIN + (captionOf(block.info) || block.rebuild ? 34 : 0), 0);
+            blocks.reduce((sum, block) => sum + blockSpace(block).height, 0);
         const lines = blocks.flatMap((block) => block.lines);
-        fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56));
+        const indent = column ? 0 : Math.max(0, ...blocks.map((block) => blockSpace(block).width));
+        fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56 - indent));
     }
     return places.map((column, at) => (parts[at].type === 'fence' ? fonts.get(column) : Infinity));
 }
@@ -72,7 +78,9 @@ function fontsOf(parts, { places, count }) {
 function arrange(parts) {
     const columns = columnsOf(parts), below = { places: parts.map(() => 0), count: 0 };
     const [side, stacked] = [columns, below].map((one) => fontsOf(parts, one));
-    const stack = columns.count > 0 && Math.min(...stacked) > Math.min(...side);
+    // ○ と × は、いつも左右に並べる
+    const compared = parts.some((part) => part.type === 'text' && /class="right"/.test(part.text));
+    const stack = columns.count > 0 && !compared && Math.min(...stacked) > Math.min(...side);
     return { stack, fonts: stack ? stacked : side };
 }
 
@@ -84,10 +92,11 @@ function withRebuild(parts, deck) {
     });
 }
 
-function fenceMarkdown({ info, lines, rebuild }, px) {
-    const [language, ...words] = info.split(/\s+/);
+function fenceMarkdown(fence, px) {
+    const { info, lines, rebuild } = fence;
+    const [language] = info.split(/\s+/);
     if (language === 'console')
-        return consoleBlock(lines, words.join(' '), px);
+        return consoleBlock(fence, px);
     if (language !== 'diff')
         return codeBlock(lines, language, px);
     const steps = rebuild && `<p class="rebuild">消して <code>make ${rebuild}</code>。戻したら、もう一度</p>`;
@@ -106,6 +115,7 @@ function imageMarkdown([, alt, path], context, line) {
 // 隠しコメントを除いた本文。コードと図は HTML にする
 export function bodyMarkdown(source, context) {
     const parts = withRebuild(source, context.deck);
+    prepareConsoles(parts, context.report);
     const { fonts, stack } = arrange(parts);
     return parts.flatMap(({ type, text, line, ...fence }, at) => {
         if (type === 'fence')

@@ -6,6 +6,7 @@ import { diffItems, hashOf } from './diff.mjs';
 import { diffBlock, escape, highlight } from './markup.mjs';
 import { AREA, LADDER, faultOf, fold, paginate, textHeight } from './pages.mjs';
 import { explanationsOf, notesOf, partsOf, slidesOf } from './source.mjs';
+import { markSides } from './sides.mjs';
 import { addressBlock, stairs } from './title.mjs';
 
 const DIFF_HEADING = 72, CODE_PADDING = 22, EXPLAIN_MARGIN = 18;
@@ -272,7 +273,7 @@ export function expand(options) {
     const parts = existsSync(file) ? partsOf(readFileSync(file, 'utf8')) : [];
     for (const { line } of parts.filter(({ type }) => type === 'unclosed'))
         report(line, 'never closed: a fence or a comment', '``` か --> を足してください');
-    const slides = parts.length === 0 ? [] : slidesOf(parts).flatMap((slide, at) => {
+    const slides = parts.length === 0 ? [] : slidesOf(markSides(parts)).flatMap((slide, at) => {
         const mark = slide.parts.find(({ type }) => type === 'diff');
         if (mark)
             return diffSlides(slide, mark, context);

@@ -1,4 +1,4 @@
-// コード、端末、図を、スライドの HTML にする。HTML の途中に空行があると Markdown に
+// コードと図を、スライドの HTML にする。HTML の途中に空行があると Markdown に
 // 戻ってしまうので、どれも 1 行で書き出す
 import hljs from 'highlight.js/lib/core';
 import bash from 'highlight.js/lib/languages/bash';
@@ -54,32 +54,6 @@ export function codeBlock(lines, language, px) {
 export function patchBlock(lines, px) {
     const html = highlight(lines.map((line) => line.slice(1)).join('\n'), 'c');
     return diffBlock(lines.map(([sign = ' '], at) => ({ sign, html: html[at] })), px);
-}
-
-const PROMPT = /^((?:\/\S* )?[$#>] |(?:\/\S* )?[$#]$)(.*)$/;
-
-function consoleRow(line) {
-    if (/^\^[A-Z]$/.test(line))
-        return `<span class="row typed">${line}</span>`;
-    const typed = PROMPT.exec(line);
-    if (typed)
-        return `<span class="row typed"><span class="prompt">${escape(typed[1])}</span>` +
-            `${escape(typed[2])}</span>`;
-    return `<span class="row">${escape(line) || ' '}</span>`;
-}
-
-// 端末の上に出す語。info は ```console の後ろの語
-export function captionOf(info) {
-    const number = /(?:^|\s)([2-9])(?:\s|$)/.exec(info)?.[1];
-    const version = /if=cgroup([12])/.exec(info)?.[1];
-    return [number && (number === '2' ? '別の端末' : `${number} つ目の端末`),
-        version && `cgroup v${version} のマシンで`].filter(Boolean).join('、');
-}
-
-export function consoleBlock(lines, info, px) {
-    const caption = captionOf(info);
-    return `<figure class="console s${px}">${caption && `<figcaption>${caption}</figcaption>`}<pre><code>` +
-        `${lines.map(consoleRow).join('')}</code></pre></figure>`;
 }
 
 // 図を本文に埋め込む。同じ図が 2 度出ても id が重ならないように、番号を付ける

@@ -6,6 +6,7 @@ const KINDS = {
     diff: /^diff:/,
     explain: /^explain:/,
     page: /^page$/,
+    look: /^look: \S/,
     hidden: /^(vary|any|near|edit|ablate|new terminals|textlint-(disable|enable)|prettier-ignore)\b/,
     directive: /^_?(class|color|backgroundColor|backgroundImage|paginate|header|footer|style)\s*:/,
 };
