@@ -16,7 +16,7 @@ const FRAGMENT = 5; // 分けたページに、少なくともほしい行の数
 export function width(text) {
     let sum = 0;
     for (const c of text)
-        sum += /[\x20-\x7e\uff61-\uff9f]/.test(c) ? 1 : /\p{M}|\u200b/u.test(c) ? 0 : 2;
+        sum += c === '\t' ? 8 - sum % 8 : /[\x20-\x7e\uff61-\uff9f]/.test(c) ? 1 : /\p{M}|\u200b/u.test(c) ? 0 : 2;
     return sum;
 }
 

@@ -6,7 +6,7 @@ import sys
 from markdown_it import MarkdownIt
 
 COMMENT = re.compile(r'<!--\s*(.*?)\s*-->', re.DOTALL)
-INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?'
+INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?(?: [外中])?'
                   r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?')
 PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )( *\S.*)')
 CONTROL = re.compile(r'\^[A-Z]')
