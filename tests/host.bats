@@ -112,7 +112,7 @@ on_busy_machine() {
 
 # 04 のテストで、手元に置いたプログラムを試す
 check() {
-    timeout 60 env -u BATS_RUN_TMPDIR BATS_TMPDIR="$BATS_TEST_TMPDIR" \
+    timeout 60 env -u BATS_RUN_TMPDIR -u BATS_SUITE_TEST_NUMBER BATS_TMPDIR="$BATS_TEST_TMPDIR" \
         "$TOP/shared/scripts/test.sh" --bin "$BATS_TEST_TMPDIR/mine" 04
 }
 
