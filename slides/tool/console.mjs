@@ -88,7 +88,7 @@ function sidesOf(parts) {
 // 比べる 2 つは、同じコマンドで、○ が左。どちらかにしかない行に、印を付ける
 function compare(parts, report) {
     const { order, right, wrong } = sidesOf(parts);
-    if (order.length === 0)
+    if (order.length < 2)
         return;
     const line = parts[0].line;
     if (order.join() !== 'right,wrong')
@@ -119,5 +119,5 @@ export function prepareConsoles(parts, report) {
     const boxes = consoles.flatMap(panesOf).length;
     if (boxes > LIMIT && !parts.some(({ type, text }) => type === 'text' && /class="columns"/.test(text)))
         report(consoles[0].line, `${boxes} boxes of terminals`,
-            `外と中の行き来は、1 枚に 1 度 (箱は ${LIMIT} つ) までです。スライドを分けてください`);
+            `外とコンテナ内の行き来は、1 枚に 1 度 (箱は ${LIMIT} つ) までです。スライドを分けてください`);
 }
