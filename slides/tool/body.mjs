@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { consoleBlock, consoleSpace, isConsole, prepareConsoles } from './console.mjs';
 import { codeBlock, inlineSvg, patchBlock } from './markup.mjs';
-import { AREA, LADDER, fontFor, textHeight } from './pages.mjs';
+import { AREA, LADDER, fontFor, textHeight, width } from './pages.mjs';
 
 const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+\.svg)\)\s*$/;
 const BLOCK_MARGIN = 44; // コードの余白と、前後の間隔
@@ -56,6 +56,12 @@ export function roomOf(parts) {
 const blockSpace = (block) => (isConsole(block) ? consoleSpace(block)
     : { height: BLOCK_MARGIN + (block.rebuild ? 34 : 0), width: 0 });
 
+// 列の中の差分は、入らない行を折り返す。最も小さい字で数える
+function wrapped(lines, pixels) {
+    const size = Math.floor(pixels / (LADDER.at(-1).px / 2));
+    return lines.flatMap((line) => [line.slice(0, size / 2), ...Array(Math.ceil(width(line) / size) - 1).fill('')]);
+}
+
 // コードの文字の大きさを列ごとに決める。文章の残りに入る、最も大きいもの
 function fontsOf(parts, { places, count }) {
     const pixels = (column) => (column ? (AREA.width - 32 * (count - 1)) / count : AREA.width);
@@ -66,7 +72,8 @@ function fontsOf(parts, { places, count }) {
         const blocks = parts.filter((part, at) => part.type === 'fence' && places[at] === column);
         const fixed = text(0) + (column ? text(column) : 0) +
             blocks.reduce((sum, block) => sum + blockSpace(block).height, 0);
-        const lines = blocks.flatMap((block) => block.lines);
+        const lines = blocks.flatMap((block) => (column && /^diff/.test(block.info)
+            ? wrapped(block.lines, pixels(column) - 56) : block.lines));
         const indent = column ? 0 : Math.max(0, ...blocks.map((block) => blockSpace(block).width));
         fonts.set(column, fontFor(lines, AREA.height - fixed, pixels(column) - 56 - indent));
     }

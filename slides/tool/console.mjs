@@ -9,6 +9,7 @@ const LIMIT = 3; // 1 枚の箱の数: 打つ、外から見る、戻る
 const LABEL = 26, PADDING = 16, GAP = 8, MARGIN = 18, INDENT = 64;
 
 export const isConsole = ({ type, info }) => type === 'fence' && /^console\b/.test(info);
+const isColumns = ({ type, text }) => type === 'text' && /class="columns"/.test(text);
 const isTyped = (line) => PROMPT.test(line) || /^\^[A-Z]$/.test(line);
 
 // 続いて同じ側にある行を、1 つの箱にする
@@ -91,6 +92,8 @@ function compare(parts, report) {
     if (order.length < 2)
         return;
     const line = parts[0].line;
+    if (!parts.some(isColumns))
+        report(line, 'right and wrong are not side by side', '<div class="columns"> で囲んでください');
     if (order.join() !== 'right,wrong')
         report(line, `compared in the order ${order}`, '○ の正解を左に、× の間違いを右に書きます');
     const typed = (consoles) => consoles.flatMap(({ lines }) => lines.filter(isTyped))
@@ -117,7 +120,7 @@ export function prepareConsoles(parts, report) {
     const named = new Set(consoles.map(({ info }) => terminalOf(info))).size > 1;
     consoles.forEach((one) => Object.assign(one, { named: named || terminalOf(one.info) > 1 }));
     const boxes = consoles.flatMap(panesOf).length;
-    if (boxes > LIMIT && !parts.some(({ type, text }) => type === 'text' && /class="columns"/.test(text)))
+    if (boxes > LIMIT && !parts.some(isColumns))
         report(consoles[0].line, `${boxes} boxes of terminals`,
             `外とコンテナ内の行き来は、1 枚に 1 度 (箱は ${LIMIT} つ) までです。スライドを分けてください`);
 }
