@@ -68,7 +68,7 @@ row_of() {
     [ "$(row_of '見えるプロセス')" = '05: 1' ]
     [ "$(row_of 'ネットワーク')" = '02: lo (DOWN), 09: lo veth-child' ]
     [ "$(row_of '共有メモリーの数')" = '02: 0' ]
-    [[ $(row_of 'マウントの数') =~ ^05:\ [0-9]+,\ 06:\ 1,\ 07:\ [0-9]+,\ 08:\ [0-9]+$ ]]
+    [[ $(row_of '見えるマウントの数') =~ ^05:\ [0-9]+,\ 06:\ 1,\ 07:\ [0-9]+,\ 08:\ [0-9]+$ ]]
     [ "$(row_of '/ の場所')" = '06: rootfs' ]
     [ "$(row_of 'ホストの / に届くか')" = '07: いいえ' ]
     [ "$(row_of 'cgroup のパス')" = '09: /' ]
@@ -91,20 +91,20 @@ row_of() {
 
 @test "--check names the row that differs, and --update writes it anew" {
     # マウントの数の 22 は、マシンによって違うので許す。1 は、そうでない
-    sed -i '/^| ホスト名 /s/container/other/; /^| マウントの数 /s/\*\*[0-9][0-9]\*\*/**22**/' README.ja.md
-    sed -i '/^| マウントの数 /s/\*\*1\*\*/**2**/' slides/00.md
+    sed -i '/^| ホスト名 /s/container/other/; /^| 見えるマウントの数 /s/\*\*[0-9][0-9]\*\*/**22**/' README.ja.md
+    sed -i '/^| シェルの PID /s/\*\*1\*\*/**2**/' slides/00.md
     run -1 tests/measure/matrix.sh --check
     [ "$(grep -c '^- *|\|^-|' <<<"$output")" = 2 ]
     [[ $output == *$'\n'-'| ホスト名 |'*other*$'\n'+'| ホスト名 |'*container* ]]
-    [[ $output == *'--- slides/00.md'*'| マウントの数 |'* ]]
+    [[ $output == *'--- slides/00.md'*'| シェルの PID |'* ]]
     [ "${lines[-2]}" = 'matrix: the table is out of date' ]
     [[ ${lines[-1]} == '  ヒント: '*--update* ]]
     run -0 tests/measure/matrix.sh --update
     run -0 tests/measure/matrix.sh --check
     # 表のほかは変わらない
     for document in README.ja.md slides/00.md; do
-        diff <(grep -v '^| マウントの数 \|^| ケーパビリティ ' "$TOP/$document") \
-            <(grep -v '^| マウントの数 \|^| ケーパビリティ ' "$document")
+        diff <(grep -v '^| 見えるマウントの数 \|^| ケーパビリティ ' "$TOP/$document") \
+            <(grep -v '^| 見えるマウントの数 \|^| ケーパビリティ ' "$document")
     done
 }
 
