@@ -7,6 +7,7 @@ import { AREA, LADDER, fontFor, textHeight, width } from './pages.mjs';
 
 const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+\.svg)\)\s*$/;
 const BLOCK_MARGIN = 44; // コードの余白と、前後の間隔
+const ROW = 1.4; // 字の大きさに対する、コードの 1 行の高さ
 
 // 文章の 1 行が占める高さの見積もり (px)。字の大きさは theme.css と同じ
 function lineHeight(line, pixels) {
@@ -39,17 +40,6 @@ function columnsOf(parts) {
         return column;
     });
     return { places, count };
-}
-
-// 文章だけで、場所が余っているなら、字を大きくするクラスの名前
-export function roomOf(parts) {
-    if (parts.some((part) => part.type === 'fence' || part.type === 'directive' && /lead/.test(part.text)))
-        return null;
-    const lines = parts.filter((part) => part.type === 'text').map((part) => part.text);
-    if (lines.some((line) => IMAGE.test(line) || /^\s*</.test(line)))
-        return null;
-    const used = lines.reduce((sum, line) => sum + lineHeight(line, AREA.width), 0) / AREA.height;
-    return used < 0.5 ? 'airy' : used < 0.72 ? 'roomy' : null;
 }
 
 // コードの行のほかに要る広さ
@@ -89,6 +79,22 @@ function arrange(parts) {
     const compared = parts.some((part) => part.type === 'text' && /class="right"/.test(part.text));
     const stack = columns.count > 0 && !compared && Math.min(...stacked) > Math.min(...side);
     return { stack, fonts: stack ? stacked : side };
+}
+
+// 場所が余っているなら、文章の字を大きくするクラスの名前
+export function roomOf(parts) {
+    const lines = parts.filter((part) => part.type === 'text').map((part) => part.text);
+    if (lines.some((line) => IMAGE.test(line) || /^\s*</.test(line)) ||
+        parts.some((part) => part.type === 'directive' && /lead/.test(part.text)))
+        return null;
+    const { fonts } = arrange(parts);
+    const code = parts.reduce((sum, part, at) => sum +
+        (part.type === 'fence' ? blockSpace(part).height + part.lines.length * fonts[at] * ROW : 0), 0);
+    const prose = lines.reduce((sum, line) => sum + lineHeight(line, AREA.width), 0);
+    const used = (code + prose) / AREA.height;
+    if (code)
+        return used < 0.72 ? 'roomy' : null;
+    return used < 0.5 ? 'airy' : used < 0.72 ? 'roomy' : null;
 }
 
 // 行を消す囲みには、作り直すことと戻すことを添える。test-ablations も、そのとおりにする

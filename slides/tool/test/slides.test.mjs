@@ -376,7 +376,8 @@ describe('deck', () => {
         assert.match(first('- 文\n'.repeat(3)), /_class: airy/);
         assert.match(first('- 文\n'.repeat(7)), /_class: roomy/);
         assert.doesNotMatch(first('- 文\n'.repeat(10)), /_class/);
-        assert.match(first('```console\n$ id\n```'), /class="console s34"/);
+        assert.match(first('```console\n$ id\n```'), /_class: roomy[^]*class="console s34"/);
+        assert.doesNotMatch(first(`\`\`\`console\n${'$ id\n'.repeat(12)}\`\`\``), /_class/);
         assert.match(first(`\`\`\`console\n${'$ id\n'.repeat(11)}\`\`\``), /class="console s30"/);
     });
 
