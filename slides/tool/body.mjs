@@ -1,9 +1,10 @@
 // 差分でないスライドの本文を、Marp に渡す Markdown にする
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { consoleBlock, consoleSpace, isConsole, prepareConsoles } from './console.mjs';
+import { consoleBlock, consoleSpace, prepareConsoles } from './console.mjs';
 import { codeBlock, inlineSvg, patchBlock } from './markup.mjs';
 import { AREA, LADDER, fontFor, textHeight, width } from './pages.mjs';
+import { isConsole } from './sides.mjs';
 
 const IMAGE = /^\s*!\[([^\]]*)\]\(([^)\s]+\.svg)\)\s*$/;
 const BLOCK_MARGIN = 44; // コードの余白と、前後の間隔

@@ -1,6 +1,6 @@
 // 端末の囲みを、外 (ホスト) とコンテナの中の箱に分けて、HTML にする
 import { escape } from './markup.mjs';
-import { terminalOf } from './sides.mjs';
+import { isConsole, terminalOf } from './sides.mjs';
 
 const NAMES = { out: '外', in: 'コンテナの中' };
 const PROMPT = /^((?:\/\S* )?[$#>] |(?:\/\S* )?[$#]$)(.*)$/;
@@ -8,7 +8,6 @@ const LIMIT = 3; // 1 枚の箱の数: 打つ、外から見る、戻る
 // 箱の名前、余白、間隔と、囲みの下の余白 (px)。theme.css と同じにする
 const LABEL = 26, PADDING = 16, GAP = 8, MARGIN = 18, INDENT = 64;
 
-export const isConsole = ({ type, info }) => type === 'fence' && /^console\b/.test(info);
 const isColumns = ({ type, text }) => type === 'text' && /class="columns"/.test(text);
 const isTyped = (line) => PROMPT.test(line) || /^\^[A-Z]$/.test(line);
 

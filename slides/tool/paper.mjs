@@ -72,7 +72,6 @@ export async function printAnswers(browser, decks, pdf, fail) {
         (isQuestion(slide) || isAnswer(slide) ? [sheet(svgs[at], slide)] : [])));
     if (sheets.length)
         await printSheets(browser, { title: '問いと答え', theme: all[0].theme, sheets }, pdf, fail);
-    return sheets.length;
 }
 
 const rowsOf = (text) => text.split('\n').filter((line) => /^\| \[?0\d/.test(line))

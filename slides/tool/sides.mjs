@@ -5,6 +5,8 @@ const PROMPT = /^((?:\/\S* )?[$#]) ?(.*)$/;
 const STARTS = /\b(step\d\d|07-\w+|unshare|nsenter|chroot|runc|podman|docker|bwrap)\b/;
 const SHELL = /(?:^|\s)(?:\/bin\/)?(?:sh|bash|-i)$|\bstep\d\d run(?: -\S+(?: [^-\s]\S*)?)*$|\brunc (?:run|exec)\b|\bsudo -[is]$/;
 
+export const isConsole = ({ type, info }) => type === 'fence' && /^console\b/.test(info);
+
 // その端末の番号 (1 から)
 export const terminalOf = (info) => Number(/(?:^|\s)([2-9])(?:\s|$)/.exec(info)?.[1] ?? 1);
 
@@ -14,11 +16,10 @@ const forced = (info) => ({ 外: 'out', 中: 'in' })[/(?:^|\s)([外中])(?:\s|$)
 // 次のプロンプトを見て、初めて分かる: シェルが始まったのか、終わったのか
 function move(stack, command, before, prompt) {
     if (/(?:^|; *)exit\b/.test(command) && stack.length > 1)
-        return stack.pop();
+        stack.pop();
     // sudo で始まったシェルなら、プロンプトは # になる
-    if (before !== prompt || SHELL.test(command) && !(prompt === '$' && /^sudo\b/.test(command)))
-        return stack.push(STARTS.test(command) ? 'in' : stack.at(-1));
-    return stack;
+    else if (before !== prompt || SHELL.test(command) && !(prompt === '$' && /^sudo\b/.test(command)))
+        stack.push(STARTS.test(command) ? 'in' : stack.at(-1));
 }
 
 function sideLines(lines, state, side) {
@@ -40,7 +41,7 @@ export function markSides(parts) {
     for (const part of parts) {
         if (part.type === 'hidden' && part.text === 'new terminals')
             states.clear();
-        if (part.type !== 'fence' || !/^console\b/.test(part.info))
+        if (!isConsole(part))
             continue;
         const number = terminalOf(part.info);
         if (!states.has(number))

@@ -13,18 +13,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=../host/cgroups.bash
 . tests/host/cgroups.bash
-out=build/cpu-chart
+# shellcheck source-path=SCRIPTDIR source=chart.bash
+. tests/measure/chart.bash
+# shellcheck disable=SC2034 # chart.bash が使う
+CHART=cpu-chart TITLE='CPU の上限が 20 % のとき、仕事の量とかかった時間'
+out=build/$CHART
 runs=3
 WORK=1    # 1 本のスレッドにさせる仕事。CPU を 1 つ使って、この秒数 [s]
 LESS=0.03 # 上限が 1 % のときの仕事。1 秒の仕事では 100 秒もかかる
 # 上限 20 % のグラフの点 [ms]。20 の倍数は、次の周期に回るかどうかの境目なので避ける
 STEPS='1 2 5 10 15 18 22 30 38 42 50 58 62 70 78 82 90 98'
-
-fail() {
-    echo "cpu-chart.sh: $1" >&2
-    echo "  ヒント: $2" >&2
-    exit "${3:-1}"
-}
 
 # --- 中 -----------------------------------------------------------------------
 # ほかの仕事で待たされても変わらない、CPU を使った時間で測る
@@ -144,35 +142,8 @@ print_table() {
         }' "$out.csv"
 }
 
-draw() {
-    local description
-    if ! command -v gnuplot >/dev/null; then
-        echo 'グラフも見るには: sudo apt-get install gnuplot-nox'
-        return
-    fi
-    gnuplot -c tests/measure/cpu-chart.gp "$out.csv" "$out.svg"
-    # 読み上げのための名前と説明を、測った数にする
-    description=$(awk -F, '$1 == "step" { printf "%d ms の仕事は %d ms。", $4 * 1000, $6 * 1000 }' "$out.csv")
-    sed -i "0,/<title>/s|<title>.*</title>|<title>CPU の上限が 20 % のとき、仕事の量とかかった時間</title>|
-        s|<desc>.*</desc>|<desc>$description</desc>|" "$out.svg"
-    [[ ! -t 1 ]] || gnuplot -c tests/measure/cpu-chart.gp "$out.csv"
-    echo "$out.svg"
+describe() {
+    awk -F, '$1 == "step" { printf "%d ms の仕事は %d ms。", $4 * 1000, $6 * 1000 }' "$out.csv"
 }
 
-main() {
-    [[ $(id -u) == 0 ]] || fail 'must be root' 'make cpu-chart (sudo は make が付けます)'
-    tests/host/host.sh -- tests/measure/cpu-chart.sh inside >"$out.part" ||
-        fail 'a measurement failed' '上のメッセージを見てください'
-    mv "$out.part" "$out.csv"
-    print_table
-    draw
-    # sudo で動かしても、結果は本人のもの
-    chown --reference=GNUmakefile build "$out".*
-    [[ ${1-} != --update ]] || cat "$out.svg" >slides/pictures/cpu-chart.svg
-}
-
-case ${1-} in
-inside) inside ;;
-'' | --update) main "$@" ;;
-*) fail "unknown argument: $1" 'cpu-chart.sh [--update]' 2 ;;
-esac
+run_chart "$@"

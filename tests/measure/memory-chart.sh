@@ -12,13 +12,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=../host/cgroups.bash
 . tests/host/cgroups.bash
-out=build/memory-chart
-
-fail() {
-    echo "memory-chart.sh: $1" >&2
-    echo "  ヒント: $2" >&2
-    exit "${3:-1}"
-}
+# shellcheck source-path=SCRIPTDIR source=chart.bash
+. tests/measure/chart.bash
+# shellcheck disable=SC2034 # chart.bash が使う
+CHART=memory-chart TITLE='上限が 50 MB のコンテナの、メモリーの量'
+out=build/$CHART
 
 # --- 中 -----------------------------------------------------------------------
 # memhog が終わっても、シェルが残る。シェルの標準入力を閉じれば、コンテナも終わる
@@ -70,37 +68,10 @@ print_table() {
         }' "$out.csv"
 }
 
-draw() {
-    local description
-    if ! command -v gnuplot >/dev/null; then
-        echo 'グラフも見るには: sudo apt-get install gnuplot-nox'
-        return
-    fi
-    gnuplot -c tests/measure/memory-chart.gp "$out.csv" "$out.svg"
-    # 読み上げのための名前と説明を、測った数にする
-    description=$(awk -F, 'NR > 2 && $2 > most { most = $2 }
+describe() {
+    awk -F, 'NR > 2 && $2 > most { most = $2 }
         $3 > 0 && !end { end = $1 }
-        END { printf "メモリーは %.1f MB まで増え、%.1f 秒のところで memhog が終わらされた。", most / 1048576, end }' "$out.csv")
-    sed -i "0,/<title>/s|<title>.*</title>|<title>上限が 50 MB のコンテナの、メモリーの量</title>|
-        s|<desc>.*</desc>|<desc>$description</desc>|" "$out.svg"
-    [[ ! -t 1 ]] || gnuplot -c tests/measure/memory-chart.gp "$out.csv"
-    echo "$out.svg"
+        END { printf "メモリーは %.1f MB まで増え、%.1f 秒のところで memhog が終わらされた。", most / 1048576, end }' "$out.csv"
 }
 
-main() {
-    [[ $(id -u) == 0 ]] || fail 'must be root' 'make memory-chart (sudo は make が付けます)'
-    tests/host/host.sh -- tests/measure/memory-chart.sh inside >"$out.part" ||
-        fail 'a measurement failed' '上のメッセージを見てください'
-    mv "$out.part" "$out.csv"
-    print_table
-    draw
-    # sudo で動かしても、結果は本人のもの
-    chown --reference=GNUmakefile build "$out".*
-    [[ ${1-} != --update ]] || cat "$out.svg" >slides/pictures/memory-chart.svg
-}
-
-case ${1-} in
-inside) inside ;;
-'' | --update) main "$@" ;;
-*) fail "unknown argument: $1" 'memory-chart.sh [--update]' 2 ;;
-esac
+run_chart "$@"
