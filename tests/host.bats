@@ -1,4 +1,4 @@
-# 使い捨てのホスト (host/host.sh) と、自分のプログラムを試すとき (make check) の動かし方
+# 使い捨てのホスト (host/host.sh)
 # $ を展開するのは内側のシェル
 # shellcheck disable=SC2016
 load helpers
@@ -75,6 +75,30 @@ on_busy_machine() {
     [ "$output" = ran ]
 }
 
+@test "--pids: no more processes than that, and the group can be removed afterwards" {
+    local group=host-$BASHPID-$RANDOM point
+    local many='for i in $(seq 40); do sleep 100 & done'
+    run -0 "$HOST" --cgroup "$group" --pids 100 sh -c "$many"
+    for point in $(findmnt -rno TARGET -t cgroup,cgroup2); do
+        [ ! -d "$point/$group" ] || retry 2 rmdir "$point/$group"
+    done
+    run -2 "$HOST" --cgroup "$group" --pids 20 sh -c "$many"
+    [[ $output == *'Cannot fork'* ]]
+    for point in $(findmnt -rno TARGET -t cgroup,cgroup2); do
+        [ ! -d "$point/$group" ] || retry 2 rmdir "$point/$group"
+    done
+}
+
+@test "--read-only: files outside /tmp and /run cannot be changed, and mounts still can be made" {
+    run -0 "$HOST" --read-only sh -c 'touch /tmp/probe-$$ && rm /tmp/probe-$$ && mount -t tmpfs tmpfs /mnt && touch /mnt/probe &&
+        ! touch /probe && echo refused'
+    [ "${lines[-1]}" = refused ]
+    [ ! -e /probe ]
+    # 外は、書けるまま
+
+    findmnt -no OPTIONS / | grep -w rw
+}
+
 @test "its status is the command's; an unknown option is refused" {
     run -7 "$HOST" -- sh -c 'exit 7'
     run -143 "$HOST" sh -c 'kill -TERM $$'
@@ -106,36 +130,6 @@ on_busy_machine() {
     echo "$output"
     # 32 と 33 は glibc のもので、戻せない。make (posix_spawn) から動かすと、いつも無視
     ((("0x${output##*:?}" & ~0x180000000) == 0))
-}
-
-# --- make check ----------------------------------------------------------------
-
-# 04 のテストで、手元に置いたプログラムを試す
-check() {
-    timeout 60 env -u BATS_RUN_TMPDIR -u BATS_SUITE_TEST_NUMBER BATS_TMPDIR="$BATS_TEST_TMPDIR" \
-        "$TOP/shared/scripts/test.sh" --bin "$BATS_TEST_TMPDIR/mine" 04
-}
-
-@test "make check shows the first failure in full, two by name, and leaves the rest out" {
-    cp "$(step 03)" "$BATS_TEST_TMPDIR/mine"
-    run -1 check
-    [[ ${lines[0]} == 04-uts-hostname*' 3 failed, 0 skipped'* ]]
-    [[ ${lines[1]} == 'not ok '* && ${lines[2]} == '# '* ]]
-    [ "$(grep -c '^not ok ' <<<"$output")" = 3 ]
-    [[ ${lines[-4]} == 'not ok '* && ${lines[-3]} == 'not ok '* ]]
-    [[ ${lines[-2]} == '... left out: '[0-9]' tests (3 have failed)' ]]
-    cp "$(step 04)" "$BATS_TEST_TMPDIR/mine"
-    run -0 check
-    [[ $output == *'8 passed, 0 failed, 0 skipped' ]]
-}
-
-# 相手を待ち続けるプログラムは、背後の子も一緒に終わらせる
-@test "make check ends a program that never ends, and says that it failed" {
-    requires gcc
-    gcc -x c -o "$BATS_TEST_TMPDIR/mine" - <<<'#include <unistd.h>
-        int main(void) { for (fork();;) pause(); }'
-    STUCK_AFTER=1 run -1 check
-    [[ $output == *' 3 failed, 0 skipped'* ]]
 }
 
 # --- make test -----------------------------------------------------------------

@@ -8,6 +8,9 @@
 #                     消すのは呼び出し元 (中からは消せない)。v2 では何もしない:
 #                     根でない cgroup にプロセスがいると、コントローラーを有効に
 #                     できない。cgroups(7)
+#     --pids N        --cgroup の中のプロセスを、ここまでにする。v2 では、そのためにだけ
+#                     cgroup に入る
+#     --read-only     本物のファイルは、/tmp と /run の下のほかは書き換えられない
 #     --attendee DIR  sudo の使える attendee がいて、そのホームに、git clone したばかりの
 #                     ワークショップがある。コマンドもそこから始まる。DIR は、マウントに
 #                     使う空のディレクトリ
@@ -27,7 +30,8 @@ export TOP
 # 自分の cgroup は、v1 のときだけ、すべての階層に作る
 cgroup_points() {
     [[ -z $cgroup ]] || is_v2 cpu ||
-        awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts
+        # 重ねたものは、1 つと数える
+        awk '($3 == "cgroup" || $3 == "cgroup2") && !seen[$2]++ { print $2 }' /proc/self/mounts
 }
 
 enter_cgroups() {
@@ -37,6 +41,20 @@ enter_cgroups() {
         make_group "$point" "$cgroup"
         echo 0 >"$point/$cgroup/cgroup.procs"
     done
+    [[ -z $pids ]] || limit_pids
+}
+
+# pids のコントローラーがなければ、何もしない
+limit_pids() {
+    local top
+    top=$(top_of pids) && [[ -n $top ]] || return 0
+    if is_v2 pids; then
+        grep -qw pids "$top/cgroup.controllers" || return 0
+        echo +pids >"$top/cgroup.subtree_control"
+        mkdir -p "$top/$cgroup"
+        echo 0 >"$top/$cgroup/cgroup.procs"
+    fi
+    echo "$pids" >"$top/$cgroup/pids.max"
 }
 
 # /sys/class/net は、マウントしたときのネットワーク名前空間のものを見せる。
@@ -126,6 +144,22 @@ allow_exec() {
         mount -o remount,bind,exec "$(printf %b "$point")"
 }
 
+# この名前空間のマウントだけを、読み取り専用にする。bind がないと、ファイルシステムそのものが
+# 変わる。mount(8)
+protect_files() {
+    local point type
+    # mount(8) や sudo(8) は、/run に書く
+    for point in /tmp /run; do mount --rbind "$point" "$point"; done
+    findmnt -rno TARGET,FSTYPE | while read -r point type; do
+        case $type in
+        proc | sysfs | tmpfs | ramfs | devtmpfs | devpts | cgroup* | mqueue | hugetlbfs | *fs_pipefs | binfmt_misc | bpf | tracefs | debugfs | securityfs | pstore | configfs) continue ;;
+        esac
+        point=$(printf %b "$point")
+        # 別のマウントの下になったものは、パスでは届かない
+        [[ $point == @(/tmp|/run) ]] || mount -o remount,bind,ro "$point" 2>/dev/null || true
+    done
+}
+
 inside() {
     local point
     allow_exec
@@ -140,6 +174,7 @@ inside() {
         ip link set lo up
         make_sysfs
     fi
+    [[ -z $read_only ]] || protect_files
     if [[ -n $eth0 ]]; then
         hostname debian
         make_eth0
@@ -151,13 +186,15 @@ inside() {
     IN_OWN_NAMESPACES=1 "$@"
 }
 
-given=("$@") inside='' real_network='' eth0='' cgroup='' attendee='' built=''
+given=("$@") inside='' real_network='' eth0='' cgroup='' pids='' read_only='' attendee='' built=''
 while (($#)); do
     case $1 in
     --inside) inside=1 ;;
     --real-network) real_network=1 ;;
     --eth0) eth0=1 ;;
     --cgroup) cgroup=$2 && shift ;;
+    --read-only) read_only=1 ;;
+    --pids) pids=$2 && shift ;;
     --attendee) attendee=$2 && shift ;;
     --built) built=1 ;;
     --) shift && break ;;
