@@ -1,10 +1,13 @@
 #!/bin/sh
 # 必要なパッケージを、まだないものだけ入れる。
 #   setup.sh        作る、動かす、確かめるのに必要なもの
+#   setup.sh run    そのうち、README の初めの 2 つを動かすものだけ
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
 #   setup.sh docs   スライドと手引きを作り、確かめるものも
 #   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
 #   setup.sh list [run-docs]  入れずに、名前だけを表示する
+# make kit で作ったキットがあれば、run と引数なしは、ネットワークを使わない。
+#   KIT=パスか URL  キットの場所 (デフォルトはこのリポジトリの kit/)。空なら使わない
 # まだ make も bash もないかもしれないので、POSIX の sh で書く。
 # Debian 12, 13 と Ubuntu 24.04 で使える。22.04 では、bats だけ新しくする。
 set -eu
@@ -12,20 +15,23 @@ set -eu
 # dpkg は、そこにあるものを使う。su(1)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-base='
-gcc libc6-dev                   # コンパイル (サニタイザーも gcc と一緒に入る)
-make git                        # ビルド、ステップの差分
+run='
+gcc libc6-dev make              # コンパイル (サニタイザーも gcc と一緒に入る)
+sudo                            # README のとおりに打てるように
+busybox-static                  # rootfs の中身
+procps psmisc util-linux        # ps, pstree, unshare
+'
+base="$run
+git                             # ステップの差分
 libcap-dev                      # ケーパビリティ
 libmnl-dev                      # rtnetlink
-busybox-static                  # rootfs の中身
-bats procps strace              # テスト
-sudo                            # README のとおりに打てるように
+bats strace                     # テスト
 iproute2 netcat-openbsd         # ip, nc
 iputils-ping                    # ping
-psmisc util-linux bsdextrautils # pstree, lsns, nsenter, unshare, column
+bsdextrautils                   # column
 libcap2-bin libcap-ng-utils     # capsh, pscap
 nftables uidmap                 # 発展課題の答え: NAT、newuidmap
-'
+"
 
 dev='
 clang clang-format clang-tidy   # 2 つ目のコンパイラー、書式、静的解析
@@ -43,6 +49,7 @@ locales                         # 日本語のロケールでのテスト
 xz-utils zstd                   # 圧縮した tar から作る rootfs のテスト
 debvm qemu-user-static arch-test # 仮想マシンのイメージを作る (x86-64, arm64)
 openssh-client python3-pexpect  # 仮想マシンに入る
+gdb python3-yaml python3-jsonschema # make editor とマシンの作り方のテスト
 '
 # x86-64 でだけ使うもの
 dev_amd64='
@@ -86,16 +93,65 @@ missing() {
     done
 }
 
-# 画面でなければ、進み具合は出さない
-apt_get() {
-    set -- env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+as_root() {
     [ "$(id -u)" = 0 ] || set -- sudo "$@"
     "$@"
 }
 
+# 画面でなければ、進み具合は出さない
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# キットの、このマシンのパッケージのある場所を $kit に入れる
+find_kit() {
+    place=$(. /etc/os-release && echo "${VERSION_CODENAME-}")-$(dpkg --print-architecture)
+    kit=${KIT-${0%"${0##*/}"}../../kit}
+    case $kit in
+    '') return ;;
+    *://*) kit=$kit/$place && return ;;
+    esac
+    if ! [ -e "$kit/$place/Packages" ]; then
+        if [ -n "${KIT-}" ]; then
+            fail "no packages for $place in $KIT" \
+                "make kit RELEASES=${place%%-*} で作ったキットの kit/ を指定してください"
+        fi
+        kit=
+        return
+    fi
+    kit=$(cd "$kit/$place" && pwd)
+}
+
+# キットだけから入れる。マシンの /etc/apt と、パッケージの一覧は変えない
+install_from_kit() {
+    work=$(mktemp -d)
+    trap 'as_root rm -rf "$work"' EXIT
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    # パスには、sources.list(5) に書けない字もある
+    case $kit in
+    *://*) url=$kit ;;
+    *) ln -s "$kit" "$work/kit" && url=file:$work/kit ;;
+    esac
+    # パッケージの署名は、キットを作るときに調べてある
+    echo "deb [trusted=yes] $url ./" >"$work/kit.list"
+    # ホームの中は、apt-get のふだん使うユーザー (_apt) には読めない。ネットワークがないと、
+    # 時計も合っていないことがある
+    kit_apt() {
+        apt_get -o Dir::Etc::SourceList="$work/kit.list" -o Dir::Etc::SourceParts=/dev/null \
+            -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work" -o APT::Sandbox::User=root \
+            -o Acquire::Languages=none -o Acquire::Check-Date=false \
+            -o APT::Update::Error-Mode=any "$@"
+    }
+    kit_apt -qq update && kit_apt install --no-install-recommends "$@"
+}
+
+kit=
 case ${1-} in
-'') wanted=$(names "$base") ;;
+'' | run)
+    [ -z "${1-}" ] || base=$run
+    wanted=$(names "$base")
+    ;;
 dev) wanted=$(names "$base $dev") ;;
 run-docs) wanted=$(names "$base $run_docs") ;;
 docs)
@@ -109,7 +165,7 @@ list)
     names "$base $run_docs"
     exit
     ;;
-*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [dev|docs|run-docs|list]' ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [run|dev|docs|run-docs|list]' ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -130,9 +186,15 @@ else
             "root で動かしてください: su -c 'sh shared/scripts/setup.sh $*'"
     fi
     echo "setup: 次のものを入れます: $needed"
+    case ${1-} in '' | run) find_kit ;; esac
     # パッケージの一覧がない (コンテナイメージなど) か、古いときだけ取り直す
     # shellcheck disable=SC2086
-    if ! apt-get -s install --no-install-recommends $needed >/dev/null 2>&1; then
+    if [ -n "$kit" ]; then
+        install_from_kit $needed ||
+            fail "cannot install from the kit: $kit" \
+                "マシンのほうが新しいと、キットからは入りません。ネットワークからなら: \
+KIT= sh shared/scripts/setup.sh $*"
+    elif ! apt-get -s install --no-install-recommends $needed >/dev/null 2>&1; then
         apt_get update
         apt_get install --no-install-recommends $needed
     elif ! apt_get install --no-install-recommends $needed; then
@@ -140,6 +202,8 @@ else
         apt_get install --no-install-recommends $needed
     fi
 fi
+
+[ "${1-}" != run ] || exit 0
 
 # Ubuntu 22.04 の bats は 1.2 で、テストを選ぶ機能 (タグ) がない
 version=$(bats --version 2>/dev/null | sed 's/[^0-9]*//')

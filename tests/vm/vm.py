@@ -11,6 +11,7 @@
   SUITE=trixie|bookworm  ARCH=amd64|arm64  VM_ACCEL=tcg|kvm  VM_CPUS  VM_MEMORY
   VM_TIMEOUT=秒 (全体)   VM_APPEND=カーネルに足すコマンドライン
   VM_TEST=README の 2 つ目の代わりに打つコマンド  VM_ALSO=最後に打つコマンド
+  VM_KIT=make kit で作ったファイル。教材とパッケージはそこから取り、ネットワークはない
 """
 import contextlib
 import os
@@ -30,6 +31,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 SUITE = os.environ.get('SUITE', 'trixie')
 ARCH = os.environ.get('ARCH', 'amd64')
 TIMEOUT = int(os.environ.get('VM_TIMEOUT', 5400))
+KIT = os.environ.get('VM_KIT')
 STARTED = time.monotonic()
 
 # ソフトウェアで動く CPU (TCG) は、機能の多いものほど遅い。番地がいつも同じなら、
@@ -59,6 +61,17 @@ def die(text, hint):
 def left():
     """残りの秒数。timeout(1) は 0 を「無制限」と読むので、1 以上にする。"""
     return max(1, int(STARTED + TIMEOUT - time.monotonic()))
+
+
+def tracked_files():
+    """手元のファイルの tar。コミット前の変更も入る。"""
+    files = subprocess.run(
+        ['git', '-c', 'safe.directory=*', '-C', TOP, 'ls-files', '-z', '--cached', '--others',
+         '--exclude-standard'], stdout=subprocess.PIPE, check=True).stdout
+    there = b'\0'.join(name for name in files.split(b'\0')
+                       if name and os.path.lexists(os.path.join(TOP.encode(), name)))
+    return subprocess.run(['tar', '-C', TOP, '--null', '-T', '-', '-cf', '-'], input=there,
+                          stdout=subprocess.PIPE, check=True).stdout
 
 
 class Machine:
@@ -95,7 +108,8 @@ class Machine:
             '-kernel', boot['vmlinuz'], '-initrd', boot['initrd.img'], '-append',
             f'{CMDLINE} console={CONSOLES[ARCH]} {os.environ.get("VM_APPEND", "")}',
             '-drive', f'file={self.image}/root.ext4,format=raw,if=virtio,snapshot=on,cache=unsafe',
-            '-netdev', f'user,id=n,hostfwd=tcp:127.0.0.1:{self.port}-:22',
+            '-netdev', f'user,id=n,hostfwd=tcp:127.0.0.1:{self.port}-:22' +
+            (',restrict=on' if KIT else ''),
             '-device', 'virtio-net-pci,netdev=n', '-device', 'virtio-rng-pci']
         with open(self.log('qemu'), 'wb') as log:
             # 端末の Ctrl-C は届けず、このプログラムが突然終わったら一緒に終わらせる
@@ -105,7 +119,7 @@ class Machine:
         return self
 
     def prepare(self):
-        """ssh で入れるようになるのを待ち、手元のファイルを、1 つのコミットとして置く。"""
+        """ssh で入れるようになるのを待ち、手元のファイルか、キットの中身を置く。"""
         while self.ssh('true', stderr=subprocess.DEVNULL).returncode:
             if self.qemu.poll() is not None or left() == 1:
                 with open(self.log('qemu'), encoding='utf-8') as log:
@@ -114,17 +128,18 @@ class Machine:
             time.sleep(0.5)
         self.ready = True
         note(f'boot: {time.monotonic() - STARTED:.0f} s')
-        files = subprocess.run(
-            ['git', '-c', 'safe.directory=*', '-C', TOP, 'ls-files', '-z', '--cached', '--others',
-             '--exclude-standard'], stdout=subprocess.PIPE, check=True).stdout
-        there = b'\0'.join(name for name in files.split(b'\0')
-                           if name and os.path.lexists(os.path.join(TOP.encode(), name)))
-        tar = subprocess.run(['tar', '-C', TOP, '--null', '-T', '-', '-cf', '-'], input=there,
-                             stdout=subprocess.PIPE, check=True).stdout
-        done = subprocess.run(self.ssh_command('vm', (
-            'mkdir repo && cd repo && tar -xf - --no-same-owner && git init -q -b main && '
-            'git add -A && git -c user.name=vm -c user.email=vm@localhost commit -q -m workshop'
-        )), input=tar, check=False)
+        if KIT:
+            # 出荷したときに取り寄せてあったものも使わせない
+            unpack = ('tar -xf - && mv container-workshop repo && '
+                      'sudo rm -rf /var/cache/apt/archives /var/lib/apt/lists')
+            with open(KIT, 'rb') as source:
+                done = subprocess.run(self.ssh_command('vm', unpack), stdin=source, check=False)
+        else:
+            unpack = (
+                'mkdir repo && cd repo && tar -xf - --no-same-owner && git init -q -b main && '
+                'git add -A && git -c user.name=vm -c user.email=vm@localhost commit -q -m workshop')
+            done = subprocess.run(self.ssh_command('vm', unpack), input=tracked_files(),
+                                  check=False)
         if done.returncode:
             die('could not copy the workshop into the VM', f'{self.logs} を見てください')
 
@@ -286,6 +301,11 @@ def test():
     with Machine('bare') as vm:
         vm.prepare()
         vm.ssh('. /etc/os-release; echo "# $PRETTY_NAME, Linux $(uname -r)"')
+        if KIT:
+            # 10.0.2.2 は、中から見たこのマシン。qemu(1)
+            outside = vm.ssh(f'timeout 10 bash -c ": </dev/tcp/10.0.2.2/{vm.port}"',
+                             stderr=subprocess.DEVNULL)
+            report.check(outside.returncode != 0, 'the network is cut')
         try_command(vm, report, command)
         for suite in suites:
             run_suite(vm, report, suite)
