@@ -16,8 +16,11 @@ DOCS   := $(filter-out slides/tool/%,$(filter %.md slides/pictures/%.svg,$(FILES
 # 足りないコマンドをすべて言う: $(call need,コマンド...,入れ方)
 need = @! LC_ALL=C type $1 2>&1 | grep 'not found' >&2 || { echo '  ヒント: $2' >&2; exit 1; }
 
-lint: lint-clang-tidy lint-shellcheck lint-cppcheck lint-shfmt lint-clang-format lint-width
-lint-clang-tidy: $(patsubst %,lint-clang-tidy/%,$(filter %.c,$C))
+lint: lint-clang-tidy lint-shellcheck lint-cppcheck lint-shfmt lint-clang-format lint-width \
+    $(if $(filter tests/chain/requirements.sh,$(FILES)),lint-requirements) \
+    $(if $(filter machines/check.py,$(FILES)),lint-machines)
+# 書きかけの start.c は、使わない関数や、まだない値を疑われる
+lint-clang-tidy: $(patsubst %,lint-clang-tidy/%,$(filter-out %/start.c,$(filter %.c,$C)))
 lint-shellcheck: $(SHELLS:%=lint-shellcheck/%)
 lint-docs: lint-prose lint-links lint-pictures lint-words lint-breaks
 
@@ -38,6 +41,9 @@ lint-shfmt: | lint-tools
 	@shfmt -i 4 -d $(SHELLS) || { echo '  ヒント: shfmt -i 4 -w で直せます' >&2; exit 1; }
 lint-clang-format: | lint-tools
 	@clang-format --dry-run -Werror $C || { echo '  ヒント: clang-format -i で直せます' >&2; exit 1; }
+# どのテストにも、make check の見せる要件がある
+lint-requirements:
+	@tests/chain/requirements.sh
 lint-width:
 	@tests/chain/check-width.sh $C
 
@@ -57,7 +63,17 @@ CPPCHECK += --suppress=nullPointerOutOfMemory:rootfs/demo/memhog.c
 # 2.11 からの、枝が多いので途中までしか見ないという知らせ
 CPPCHECK += --suppress=normalCheckLevelMaxBranches
 lint-cppcheck: | lint-tools
-	@cppcheck $(CPPCHECK) $C
+	@cppcheck $(CPPCHECK) $(filter-out %/start.c,$C)
+
+# cloud-init は、入れると次の起動で動くので、開くだけにする。要るのはスキーマ
+CLOUD_INIT := build/cloud-init/schema-cloud-config-v1.json
+lint-machines: $(CLOUD_INIT) | lint-tools
+	@/usr/bin/python3 machines/check.py $<
+$(CLOUD_INIT):
+	@mkdir -p $(@D)
+	@cd $(@D) && apt-get -q download cloud-init >log 2>&1 && dpkg-deb --fsys-tarfile *.deb | \
+	    tar -xO --wildcards '*/$(@F)' >part && rm *.deb && mv part $(@F) || { cat log >&2; \
+	    echo '  ヒント: cloud-init のスキーマを取ります。sudo apt-get update も試してください' >&2; exit 1; }
 
 # --- 文章 ----------------------------------------------------------------------
 lint-prose:

@@ -704,6 +704,9 @@ END
     run -0 cat ../log
     [ "${#lines[@]}" -eq 2 ]
     [[ $output != *update* && $output != *sudo* ]]
+    # README の初めの 2 つに、テストの道具は要らない
+    PATH=$PWD/../path run -0 sh shared/scripts/setup.sh run
+    [ "$output" = 'setup: 次のものを入れます: make ' ]
 }
 
 @test "setup: a user's apt-get goes through sudo; without sudo it says what to do" {
@@ -739,6 +742,79 @@ END
     printf '#!/bin/sh\necho Bats 1.2.1\n' >../path/bats
     PATH=$PWD/../path run -0 sh shared/scripts/setup.sh
     assert_error 'bats 1.2.1 is too old'
+}
+
+# --- editor -------------------------------------------------------------------
+
+# 名前に空白と引用符のあるところに置いた、本物の教材
+make_odd_place() {
+    rm -rf "a b"
+    mkdir "a b"
+    mkdir "a b/it's \"1\""
+    cd "a b/it's \"1\""
+    mkdir -p rootfs my/05
+    cp -R "$TOP"/{GNUmakefile,steps,shared,tests} .
+    cp -R "$TOP/rootfs"/{build.sh,demo} rootfs
+    cp steps/05-*/main.c my/05
+}
+
+needs() {
+    command -v "$1" >/dev/null || [ -n "${REQUIRE_ALL:-}" ] || skip "needs $1"
+}
+
+@test "editor: clang parses every C file of the learner's road with the flags of make" {
+    needs clang-tidy
+    make_odd_place
+    run -0 make editor
+    run -0 /usr/bin/python3 -c '
+import json
+print(*(entry["file"] for entry in json.load(open("compile_commands.json"))), sep="\n")'
+    files=("${lines[@]}")
+    [ "$(printf '%s\n' "${files[@]}" | sort)" = "$(printf '%s\n' \
+        steps/*/{main,solutions/*}.c my/*/main.c shared/*.c rootfs/demo/*.c | sort)" ]
+    run -0 clang-tidy --quiet -p . --checks='-*,clang-diagnostic-*,misc-misplaced-const' --warnings-as-errors='*' \
+        "${files[@]}"
+    # make が使うものと同じ
+    run -0 make -n V=1 SAN=1 build/sanitize/step01.o
+    flags=$(sed -n 's/^cc \(.*\)  *-MMD .*/\1/p' <<<"$output" | xargs)
+    run -0 make editor SAN=1
+    run -0 /usr/bin/python3 -c '
+import json
+print(*json.load(open("compile_commands.json"))[0]["arguments"][1:-2])'
+    [ "$output" = "$flags" ]
+}
+
+@test "editor: what a person changed stays, and the new one is put beside it" {
+    make_odd_place
+    run -0 make editor
+    run -0 make editor
+    [ "$output" = "" ]
+    echo '// mine' >>.vscode/launch.json
+    echo '[]' >compile_commands.json
+    cp .vscode/launch.json mine
+    run -0 make editor
+    [[ $output == *"KEEP .vscode/launch.json"$'\n  ヒント: '*.vscode/launch.json.new* ]]
+    cmp .vscode/launch.json mine
+    [ "$(cat compile_commands.json)" = '[]' ]
+    [[ $(cat compile_commands.json.new) == *my/05/main.c* ]]
+    # 変えていないものは、新しくなる
+    rm compile_commands.json
+    make editor
+    rm -r my
+    run -0 make editor
+    [[ $output == *"EDIT compile_commands.json"* && $(cat compile_commands.json) != *my/05* ]]
+}
+
+@test "editor: the debugger stops in the container's child, and leaves its command alone" {
+    requires root userns
+    needs gdb
+    make editor
+    run -0 within 10 .vscode/sudo-gdb -q -batch -x .vscode/child.gdb -ex 'break gate_wait' \
+        -ex run -ex 'info inferiors' -ex continue --args "$TOP/step05" run \
+        sh -c 'echo "pid $$"; true; sh -c "exit 3"'
+    [[ $output == *'hit Breakpoint 1, gate_wait'* ]]
+    [[ $output == *$'\npid 1\n'* ]]
+    [[ $output == *'[Inferior 2 ('*') exited with code 03]'* ]]
 }
 
 # --- CI ----------------------------------------------------------------------
