@@ -27,6 +27,10 @@ done'
 
 # --- 子プロセスとコマンド --------------------------------------------------------
 
+# 要件: コマンドの終了ステータスが、そのままランチャーのものになる
+# 手で: my/step01 run sh -c 'exit 7'; echo $?  # 7
+# 手引き: 動かす
+# 項目: main child
 # bats test_tags=to09
 @test "the command's exit status is the launcher's: 0 1 2 7 42 125 126 127 128 255" {
     requires root
@@ -39,6 +43,10 @@ done'
 }
 
 # PID 1 になると、自分に送ったシグナルは捨てられる
+# 要件: シグナル n で終わったコマンドは、128 + n になる
+# 手で: my/step01 run sh -c 'kill -TERM $$'; echo $?  # 143
+# 手引き: 動かす
+# 項目: main
 # bats test_tags=to04
 @test "a command that signal n ended gives 128+n: HUP INT QUIT KILL SEGV PIPE TERM USR1" {
     requires root
@@ -51,6 +59,10 @@ done'
 }
 
 # PID 1 になると、SIGABRT も捨てられる
+# 要件: abort() で終わったコマンドは、134 になる
+# 手で: my/step01 run sh -c 'kill -ABRT $$'; echo $?  # 134
+# 手引き: 失敗させる
+# 項目: main
 # bats test_tags=to04
 @test "a command that calls abort() gives 134" {
     requires root gcc
@@ -62,6 +74,11 @@ done'
     [ "$stderr" = "" ]
 }
 
+# 要件: コマンドは、ランチャーのただ 1 つの子で、PID も同じ
+# 手で: my/step01 run sh -c 'echo $$; exec sleep 100'
+# 手で 2: pstree -p $(pgrep -f '^my/step01')  # step01───sleep
+# 手引き: 動かす
+# 項目: main child
 # bats test_tags=to04
 @test "the command is the launcher's only child, and its PID is the one the command sees" {
     requires root
@@ -73,6 +90,10 @@ done'
     [ "$(ps -o pid= -o args= --ppid "$LAUNCHER" | xargs)" = "$CONTAINER sleep 100" ]
 }
 
+# 要件: fork の返り値が、コマンドに置き換わる子の PID
+# 手で: strace -f -e trace=clone,clone3,fork,execve my/step01 run true  # clone の返り値が、次の execve の [pid …]
+# 手引き: システムコールを見る
+# 項目: main child
 # bats test_tags=to04
 @test "fork's return value is the PID that execs the command" {
     requires root strace
@@ -85,6 +106,11 @@ done'
     grep -qE "^$child +execve\(.*/sh\", \[\"sh\", \"-c\"" "$BATS_TEST_TMPDIR/trace"
 }
 
+# 要件: 引数、標準入出力、umask が、そのまま届く
+# 手で: my/step01 run printf '<%s>\n' 'a b' '' '*'  # <a b>、<>、<*> の 3 行
+# 手で: (umask 027; my/step01 run sh -c 'cat; umask' <<<in)  # in、0027
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to09
 @test "arguments, standard streams and umask arrive unchanged" {
     requires root
@@ -98,6 +124,10 @@ done'
     [ "$output" = 0027 ]
 }
 
+# 要件: 環境変数が、そのまま届く
+# 手で: GREETING=hello my/step01 run env | grep GREETING  # GREETING=hello
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to05
 @test "the environment arrives unchanged" {
     requires root
@@ -106,6 +136,10 @@ done'
     [ "$output" = "$(env -i "${variables[@]}" env)" ]
 }
 
+# 要件: コマンドは、カレントディレクトリで始まる
+# 手で: (cd /usr/bin && "$OLDPWD"/my/step01 run pwd)  # /usr/bin
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to05
 @test "the command starts in the caller's directory" {
     requires root
@@ -114,6 +148,10 @@ done'
     [ "$output" = /usr/bin ]
 }
 
+# 要件: リソースの上限が、そのまま届く
+# 手で: (ulimit -n 47; my/step01 run sh -c 'ulimit -n')  # 47
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to09
 @test "resource limits of the caller hold for the command" {
     requires root
@@ -123,6 +161,10 @@ done'
 
 # --- exec の失敗を親が知るパイプ -------------------------------------------------
 
+# 要件: ないコマンドなら 127。理由が 1 行で出る
+# 手で: my/step01 run no-such-command; echo $?  # 127
+# 手引き: 失敗させる
+# 項目: main child
 # bats test_tags=to09
 @test "a command that does not exist: 127, one English line, then hints, nothing on stdout" {
     requires root
@@ -136,6 +178,10 @@ done'
     [[ ${stderr_lines[0]} == "$NAME: exec /000"*"0: File name too long" ]]
 }
 
+# 要件: 実行できないファイルなら 126。理由が 1 行で出る
+# 手で: my/step01 run /etc/passwd; echo $?  # 126
+# 手引き: 失敗させる
+# 項目: main child
 # bats test_tags=to09
 @test "a file without execute permission and a directory: 126, one English line, then hints" {
     requires root
@@ -146,6 +192,7 @@ done'
     one_error_and_hints "$NAME: exec /etc: Permission denied"
 }
 
+# 要件なし: 理由を探すのは shared/ の仕事
 # bats test_tags=to05
 @test "a script without its interpreter: 127, as in a shell, and the hint names it" {
     requires root
@@ -165,6 +212,11 @@ program() {
 }
 
 # execvp(3) は、知らない形式のものを sh に渡す
+# 要件: プログラムでもスクリプトでもないファイルは、sh に渡さずに 126
+# 手で: echo 'echo ran' >my/text; chmod +x my/text
+# 手で: my/step01 run my/text; echo $?; rm my/text  # ran は出ずに 126
+# 手引き: 失敗させる
+# 項目: child
 # bats test_tags=to05
 @test "a file that is neither a program nor a script is not handed to sh: 126" {
     requires root
@@ -185,6 +237,7 @@ program() {
 }
 
 # 理由を調べるのは、まだ権限のある子。中身がどうであっても、止まったり落ちたりしない
+# 要件なし: 理由を探すのは shared/ の仕事
 # bats test_tags=to05
 @test "files made to mislead the search for a reason: 126 or 127 at once, never a crash or a wait" {
     requires root python3
@@ -232,6 +285,7 @@ finds() {
     [ "$output" = "$2" ]
 }
 
+# 要件なし: PATH を探すのは find_command() の仕事
 # bats test_tags=to05
 @test "PATH is searched as execvp(3) does it" {
     requires root
@@ -265,6 +319,7 @@ finds() {
     [[ ${stderr_lines[1]} == *"$PWD/plain/word"* ]]
 }
 
+# 要件なし: エラーを書くのは shared/ の仕事
 # bats test_tags=to09
 @test "a name's control characters do not reach the terminal; blanks and other letters do" {
     requires root
@@ -275,6 +330,12 @@ finds() {
 }
 
 # strace が、exec の直前の子だけを殺す
+# 要件: exec の前に子が殺されたら 125、あとなら 137
+# 手で: strace -fqqo /dev/null -e inject=close_range:signal=KILL my/step01 run echo ran; echo $?  # 125
+# 手で: my/step01 run sleep 100; echo $?  # 端末 2 のあとで 137
+# 手で 2: pkill -KILL -fx 'sleep 100'
+# 手引き: 失敗させる
+# 項目: main child
 # bats test_tags=to09
 @test "a child that is killed before exec: 125, one English line and hints; after it, 137" {
     requires root strace
@@ -289,6 +350,10 @@ finds() {
     [ "$launcher_status" = 137 ]
 }
 
+# 要件: コマンド自身の 126 と 127 には、エラーの行が出ない
+# 手で: my/step01 run sh -c 'exit 127'; echo $?  # 127 だけ
+# 手引き: 失敗させる
+# 項目: main
 # bats test_tags=to09
 @test "a command's own 126 and 127 come without an error line" {
     requires root
@@ -298,6 +363,11 @@ finds() {
     [ "$stderr" = "" ]
 }
 
+# 要件: exec に失敗した理由はパイプで届き、成功なら EOF になる
+# 手で: strace -fqq -e trace=pipe2,read,write my/step01 run no-such-command  # 子の write と、親の read が同じ
+# 手で: strace -fqq -e trace=pipe2,read,write my/step01 run true  # 最後に、親の read が 0 (EOF)
+# 手引き: システムコールを見る
+# 項目: main child
 # bats test_tags=to09
 @test "the parent reads the reason of exec's failure from a CLOEXEC pipe, and end-of-file when exec worked" {
     requires root strace
@@ -320,6 +390,10 @@ finds() {
 
 # --- fd とシグナル ---------------------------------------------------------------
 
+# 要件: コマンドで開いているのは、fd 0、1、2 だけ
+# 手で: my/step01 run ls -l /proc/self/fd  # 0、1、2 と、ls が開いた 3 だけ
+# 手引き: prepare_exec(opt->command, pipes); を消すと、開いたファイルが漏れる
+# 項目: child main
 # bats test_tags=to09
 @test "only the descriptors 0, 1 and 2 are open in the command" {
     requires root
@@ -327,6 +401,10 @@ finds() {
     [ "$output" = "0 1 2 " ]
 }
 
+# 要件: 開いたままのファイルが、コマンドに渡らない
+# 手で: my/step01 run ls -l /proc/self/fd 5</etc/passwd  # 5 はない
+# 手引き: prepare_exec(opt->command, pipes); を消すと、開いたファイルが漏れる
+# 項目: child
 # bats test_tags=to09
 @test "files that the caller has open do not reach the command" {
     requires root
@@ -338,6 +416,10 @@ finds() {
     done
 }
 
+# 要件: 0、1、2 が閉じていても、コマンドでは 3 つとも開いている
+# 手で: my/step01 run ls -l /proc/self/fd <&-  # 0 もある
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to09
 @test "a caller with any of 0, 1, 2 closed: the command has all three, and no other" {
     requires root
@@ -357,6 +439,11 @@ finds() {
     done
 }
 
+# 要件: シグナルマスクと、無視の設定が、そのまま届く
+# 手で: env --ignore-signal=INT grep SigIgn /proc/self/status
+# 手で: env --ignore-signal=INT my/step01 run grep SigIgn /proc/self/status  # 上と同じ
+# 手引き: 子が引き継ぐもの
+# 項目: child
 # bats test_tags=to09
 @test "the caller's signal mask and ignored signals arrive unchanged" {
     requires root
@@ -372,6 +459,10 @@ finds() {
     done
 }
 
+# 要件: SIGCHLD を無視していても、終了ステータスが届く
+# 手で: env --ignore-signal=CHLD my/step01 run sh -c 'exit 7'; echo $?  # 7
+# 手引き: なぜ?
+# 項目: main
 # bats test_tags=to09
 @test "a caller that ignores SIGCHLD still gets the command's own exit status" {
     requires root
@@ -380,6 +471,11 @@ finds() {
     run -5 env --block-signal=CHLD "$BIN" run sh -c 'exit 5'
 }
 
+# 要件: ランチャーが死ねば、コマンドも終わる
+# 手で: my/step01 run sleep 100
+# 手で 2: pkill -KILL -f '^my/step01'; sleep 1; pgrep -a sleep  # sleep 100 がいない
+# 手引き: die_with_parent(pipes); を消すと、ランチャーが死んでもコマンドが残る
+# 項目: die_with_parent
 # bats test_tags=to09
 @test "the command dies with its launcher" {
     requires root

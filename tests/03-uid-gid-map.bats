@@ -54,6 +54,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 
 # --- マッピング --------------------------------------------------------------------
 
+# 要件: id は、ユーザーもグループも 0
+# 手で: sudo my/step03 run id  # uid=0(root) gid=0(root)
+# 手引き: 動かす
+# 項目: write_id_maps become_root main child
 # bats test_tags=to09
 @test "id inside prints 0 for user and group" {
     requires root userns
@@ -61,6 +65,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "${lines[*]}" = "0 0" ]
 }
 
+# 要件: root がそのまま始めると、マッピングは 0 0 1 で、setgroups は deny
+# 手で: sudo env -u SUDO_UID -u SUDO_GID my/step03 run cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups  # 0 0 1、0 0 1、deny
+# 手引き: 発展課題: 0 から 0 へのマッピング
+# 項目: write_id_maps
 # bats test_tags=to05
 @test "started by root itself, the maps are 0 0 1 and setgroups is deny" {
     requires root userns
@@ -68,6 +76,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "0 0 1 0 0 1 deny" ]
 }
 
+# 要件: sudo で始めると、0 は実行したユーザーの id にマッピングされる
+# 手で: id; sudo my/step03 run cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups  # 0 自分の uid 1、0 自分の gid 1、deny
+# 手引き: 動かす
+# 項目: write_id_maps
 # bats test_tags=to09
 @test "started with sudo, the maps are 0 4711 1 and 0 4712 1 and setgroups is deny" {
     requires root userns sudo
@@ -75,6 +87,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "0 4711 1 0 4712 1 deny" ]
 }
 
+# 要件: sudo なしで始めても、マッピングは同じで、id は 0
+# 手で: my/step03 run sh -c 'id -u; cat /proc/self/uid_map'  # 0、0 自分の uid 1
+# 手引き: 誰にマッピングするか
+# 項目: write_id_maps drop_groups
 # bats test_tags=to08
 @test "started without root, the maps are 0 4711 1 and 0 4712 1 and id prints 0" {
     requires root userns
@@ -83,6 +99,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "0 4711 1 0 4712 1 deny 0 0" ]
 }
 
+# 要件: 一般ユーザーの決めた SUDO_UID は、使われない
+# 手で: SUDO_UID=0 SUDO_GID=0 my/step03 run cat /proc/self/uid_map  # 自分の uid のまま
+# 手引き: 誰にマッピングするか
+# 項目: write_id_maps
 # bats test_tags=to08
 @test "only root's SUDO_UID counts: a user who sets it still gets the own id" {
     requires root userns
@@ -92,6 +112,11 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 }
 
 # setuid を付けた人の落ち度ではあるが、そのときも、ホストの root になってはならない
+# 要件: set-user-ID の付いたランチャーでも、SUDO_UID は使われない
+# 手で: sudo install -m 4755 my/step03 my/setuid03
+# 手で: SUDO_UID=0 SUDO_GID=0 my/setuid03 run cat /proc/self/uid_map; sudo rm my/setuid03  # 自分の uid のまま
+# 手引き: 誰にマッピングするか
+# 項目: write_id_maps
 # bats test_tags=to09
 @test "a launcher that is setuid root maps the user who ran it, whatever SUDO_UID says" {
     requires root userns cgroup
@@ -102,6 +127,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "0 4711 1 0 4712 1 deny" ]
 }
 
+# 要件: 数でない SUDO_UID は断られ、コマンドは動かない
+# 手で: sudo env SUDO_UID=abc my/step03 run echo ran; echo $?  # ran は出ずに 125
+# 手引き: 誰にマッピングするか
+# 項目: write_id_maps
 # bats test_tags=to09
 @test "a SUDO_UID that is no number is refused: 125, and the command does not run" {
     requires root userns
@@ -115,6 +144,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 
 # --- 外からはだれに見えるか ------------------------------------------------------
 
+# 要件: root がそのまま始めると、作ったファイルは外でも root のもの
+# 手で: sudo env -u SUDO_UID -u SUDO_GID my/step03 run touch /tmp/probe; ls -l /tmp/probe; sudo rm -f /tmp/probe  # root root
+# 手引き: 発展課題: 0 から 0 へのマッピング
+# 項目: write_id_maps
 # bats test_tags=to05
 @test "a file made inside belongs to root outside, when root itself started it" {
     requires root userns
@@ -123,6 +156,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(stat -c %u:%g "$BATS_TEST_TMPDIR/file")" = 0:0 ]
 }
 
+# 要件: sudo で始めると、作ったファイルは外では実行したユーザーのもの
+# 手で: sudo my/step03 run touch /tmp/probe; ls -l /tmp/probe; sudo rm -f /tmp/probe  # 自分の名前
+# 手引き: 動かす
+# 項目: write_id_maps become_root
 # bats test_tags=to09
 @test "a file made inside belongs to the invoking user outside, when sudo started it" {
     requires root userns sudo
@@ -135,6 +172,11 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$outside" = 4711:4712 ]
 }
 
+# 要件: ホストの ps には、実行したユーザーの名前が見える
+# 手で: sudo my/step03 run sleep 100
+# 手で 2: ps -o user,cmd -p $(pgrep -fx 'sleep 100')  # 自分の名前
+# 手引き: 動かす
+# 項目: become_root write_id_maps
 # bats test_tags=to09
 @test "the host's ps shows the invoking user for the container's root" {
     requires root userns sudo
@@ -145,6 +187,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(ps -o user= --pid "$LAUNCHER")" = root ]
 }
 
+# 要件: 実行したユーザーの補助グループが、残っていない
+# 手で: sudo my/step03 run id -G  # 0 だけ
+# 手引き: drop_groups(); を消すと、root のグループが残る
+# 項目: drop_groups
 # bats test_tags=to09
 @test "the supplementary groups of the caller are dropped" {
     requires root userns sudo
@@ -155,6 +201,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(xargs <<<"$output")" = "Groups: 0" ]
 }
 
+# 要件: sudo なしでは補助グループを外せないが、それでも始まる
+# 手で: id -G; my/step03 run id -G  # 0 と、ほかのグループの代わりの 65534
+# 手引き: ほかの行を消すと
+# 項目: drop_groups
 # bats test_tags=to08
 @test "without root, groups cannot be dropped, and the container starts all the same" {
     requires root userns
@@ -167,6 +217,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 
 # --- コンテナ内の root の特権 ---------------------------------------------------
 
+# 要件: コンテナの root は、自分の名前空間ではすべてのケーパビリティを持つ
+# 手で: sudo my/step03 run grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status  # 000001ffffffffff のように、どれも同じ
+# 手引き: コンテナ内の root にできること、できないこと
+# 項目: become_root child
 # bats test_tags=to07
 @test "root inside has every capability in its own namespace" {
     requires root userns
@@ -176,6 +230,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [ "$(grep -c "$all" <<<"$output")" = 3 ]
 }
 
+# 要件: マッピングにない id には、ファイルを渡せない
+# 手で: sudo my/step03 run sh -c 'touch /tmp/probe; chown 1 /tmp/probe'; sudo rm -f /tmp/probe  # Invalid argument
+# 手引き: コンテナ内の root にできること、できないこと
+# 項目: write_id_maps
 # bats test_tags=to07
 @test "root inside cannot give a file to an id outside the map" {
     requires root userns
@@ -188,6 +246,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
     [[ $output == *"Invalid argument"* ]]
 }
 
+# 要件: sudo で始めても、root のファイルには手が届かない
+# 手で: sudo my/step03 run grep -o ^root: /etc/shadow  # Permission denied
+# 手引き: 動かす
+# 項目: become_root write_id_maps
 # bats test_tags=to05
 @test "started with sudo, root inside has no power over root's files and processes" {
     requires root userns sudo
@@ -203,6 +265,10 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 }
 
 # PID の名前空間を分けると、シグナルを送る相手が見えなくなる
+# 要件: sudo で始めても、root のプロセスにシグナルを送れない
+# 手で: sudo my/step03 run kill -0 1  # Operation not permitted
+# 手引き: コンテナ内の root にできること、できないこと
+# 項目: become_root write_id_maps
 # bats test_tags=to04
 @test "started with sudo, root inside cannot signal root's processes" {
     requires root userns sudo
@@ -217,6 +283,10 @@ program_runs() {
 }
 
 # ランチャーの write は、setgroups、uid_map、gid_map、ゲートの順
+# 要件: ゲートを開く前に親が死ねば、コマンドは動かない
+# 手で: sudo strace -qqo /dev/null -e inject=write:signal=KILL:when=3 my/step03 run echo ran  # ran は出ない
+# 手引き: strace でゲートを見る
+# 項目: child main write_id_maps
 # bats test_tags=to08
 @test "the command does not run, and nothing is left, when the launcher dies before it opens the gate" {
     requires root userns strace
@@ -234,6 +304,10 @@ program_runs() {
 
 # prctl と poll を効かなくすると、残るのはゲートの EOF だけになる。4 番目の write がゲート。
 # poll(3) は、arm64 では ppoll(2) になる
+# 要件: ゲートが EOF になるだけでは、コマンドは動かない
+# 手で: sudo strace -fqqo /dev/null -e inject=prctl,/poll:retval=0 -e inject=write:signal=KILL:when=4 my/step03 run echo ran  # ran は出ない
+# 手引き: 差分を読む
+# 項目: child
 # bats test_tags=to08
 @test "end-of-file at the gate alone keeps the command from running" {
     requires root userns strace
@@ -243,6 +317,10 @@ program_runs() {
     [ ! -e "$(marker_outside)" ]
 }
 
+# 要件: 子は、ゲートを読んでから uid 0 になる
+# 手で: sudo strace -fqq -e trace=read,write,setresuid my/step03 run true  # 親の write、子の read、setresuid の順
+# 手引き: strace でゲートを見る
+# 項目: child main
 # bats test_tags=to09
 @test "the child waits for the maps: it reads the gate before it becomes uid 0" {
     requires root userns strace
@@ -256,6 +334,11 @@ program_runs() {
         "$trace" | xargs)" = "gate uid" ]
 }
 
+# 要件: id を変えたあとでも、親が死ねばコンテナも終わる
+# 手で: sudo my/step03 run sleep 100
+# 手で 2: sudo pkill -KILL -f '^my/step03'; sleep 1; pgrep -a sleep  # sleep 100 がいない
+# 手引き: 2 度目の die_with_parent(pipes); を消すと、コンテナが置き去りになる
+# 項目: child
 # bats test_tags=to09
 @test "the container dies with its launcher, though its ids changed after the first prctl" {
     requires root userns sudo

@@ -16,18 +16,43 @@ copy_rootfs() {
     echo "$BATS_TEST_TMPDIR/fs"
 }
 
+# 要件: ls / に見えるのは、ホストではなく rootfs の中身
+# 手で: sudo my/step06 run ls /
+# 手引き: 動かす
+# 項目: change_root child
 # bats test_tags=to09
 @test "ls / inside lists the root file system, not the host" {
     run -0 inside 'ls -A /'
     [ "$(sort <<<"$output")" = "$(find "$ROOTFS" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)" ]
 }
 
+# 要件: 外から見ると、コンテナのルートは rootfs
+# 手で: sudo my/step06 run sleep 100
+# 手で 2: sudo readlink /proc/$(pgrep -fx 'sleep 100')/root  # …/rootfs/fs
+# 手引き: 動かす
+# 項目: change_root
 @test "from outside, the container's root directory is the rootfs" {
     start_container sleep 100
     [ "$(readlink "/proc/$CONTAINER/root")" = "$ROOTFS" ]
     [ "$(readlink "/proc/$LAUNCHER/root")" = / ]
 }
 
+# 要件: コンテナに見えるマウントは、自分の /proc だけ
+# 手で: sudo my/step06 run cat /proc/self/mounts  # /proc の 1 行
+# 手引き: 動かす
+# 項目: mount_proc change_root
+@test "the only mount that the container sees is its own /proc" {
+    run -0 inside 'cat /proc/self/mountinfo'
+    [ "${#lines[@]}" = 1 ]
+    [[ ${lines[0]} =~ ' / /proc rw,nosuid,nodev,noexec,relatime - proc ' ]]
+    run -0 inside 'cat /proc/1/comm'
+    [ "$output" = cat ] || [ "$output" = sh ]
+}
+
+# 要件: コンテナの / に作ったファイルは、rootfs の中だけにできる
+# 手で: sudo my/step06 run touch /tmp/probe; ls rootfs/fs/tmp /tmp/probe; rm -f rootfs/fs/tmp/probe
+# 手引き: 動かす
+# 項目: change_root
 # bats test_tags=to09
 @test "a file made in / inside lies in the rootfs outside, and nowhere else" {
     fs=$(copy_rootfs)
@@ -36,6 +61,10 @@ copy_rootfs() {
     [ ! -e /made-by-the-test ]
 }
 
+# 要件: --rootfs には、絶対パスも相対パスもリンクも使える
+# 手で: sudo my/step06 run --rootfs rootfs/fs ls /
+# 手引き: 動かす
+# 項目: main change_root
 # bats test_tags=to09
 @test "--rootfs takes an absolute path, a relative path and a symbolic link to the directory" {
     fs=$(copy_rootfs)
@@ -48,6 +77,10 @@ copy_rootfs() {
     done
 }
 
+# 要件: どこから始めても、デフォルトはプログラムの横の rootfs/fs
+# 手で: cd / && sudo "$OLDPWD"/my/step06 run ls /; cd "$OLDPWD"
+# 手引き: 動かす
+# 項目: main change_root
 # bats test_tags=to09
 @test "the default rootfs is the one beside the program, whatever the working directory" {
     home=$BATS_TEST_TMPDIR/home
@@ -69,6 +102,10 @@ copy_rootfs() {
     [ "$output" = right ]
 }
 
+# 要件: コマンドは、今いたディレクトリではなく / で始まる
+# 手で: sudo my/step06 run pwd  # /
+# 手引き: この 1 行を消すと
+# 項目: change_root
 # bats test_tags=to09
 @test "the command starts in / of the rootfs, not in the caller's directory" {
     for dir in "$TOP" "$ROOTFS/bin" /; do
@@ -78,6 +115,10 @@ copy_rootfs() {
     done
 }
 
+# 要件: コマンドは rootfs の中で探す。ホストのものは見つからない
+# 手で: sudo my/step06 run gcc; echo $?  # 127
+# 手引き: 環境変数
+# 項目: change_root child
 # bats test_tags=to09
 @test "the command is looked up inside the rootfs: a program of the host's is not found" {
     mkdir "$BATS_TEST_TMPDIR/bin"
@@ -93,6 +134,10 @@ environment() {
         grep -v '^_=' | sort
 }
 
+# 要件: 環境変数は、コンテナだけのもの (PATH、HOME、HOSTNAME、TERM)
+# 手で: sudo my/step06 run env
+# 手引き: 環境変数
+# 項目: child
 # bats test_tags=to09
 @test "the container has its own environment: PATH, HOME, HOSTNAME and the caller's TERM, nothing else" {
     local own=(HOME=/root HOSTNAME=container
@@ -106,6 +151,10 @@ environment() {
     [ "$output" = /root ]
 }
 
+# 要件: --env で、環境変数を足し、替えられる
+# 手で: sudo my/step06 run --env GREETING=hello env
+# 手引き: 環境変数
+# 項目: child main
 # bats test_tags=to09
 @test "--env adds a variable, replaces one, takes the caller's value, and does so again and again" {
     local name
@@ -120,6 +169,10 @@ environment() {
     [[ $output != *HOME=* ]]
 }
 
+# 要件: コマンドは、ホストではなくコンテナの PATH で探す
+# 手で: sudo my/step06 run --env PATH=/nowhere ls; echo $?  # 127
+# 手引き: 環境変数
+# 項目: child
 # bats test_tags=to09
 @test "the command is looked up in the container's PATH, not in the caller's" {
     fs=$(copy_rootfs)
@@ -137,14 +190,10 @@ environment() {
     [ "$output" = own ]
 }
 
-@test "the only mount that the container sees is its own /proc" {
-    run -0 inside 'cat /proc/self/mountinfo'
-    [ "${#lines[@]}" = 1 ]
-    [[ ${lines[0]} =~ ' / /proc rw,nosuid,nodev,noexec,relatime - proc ' ]]
-    run -0 inside 'cat /proc/1/comm'
-    [ "$output" = cat ] || [ "$output" = sh ]
-}
-
+# 要件: それでも /demo/unchroot は、rootfs の外に出られる
+# 手で: sudo my/step06 run /demo/unchroot ls /  # ホストの / が見える
+# 手引き: 動かす
+# 項目: change_root
 @test "/demo/unchroot ESCAPES: it reads a file outside the rootfs and lists the host's /" {
     echo secret >"$BATS_TEST_TMPDIR/marker"
     [[ $BATS_TEST_TMPDIR != "$ROOTFS"/* ]]
@@ -155,6 +204,10 @@ environment() {
     [ "$(sort <<<"$output")" = "$(find / -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)" ]
 }
 
+# 要件: rootfs にローダーのないプログラムは 127。ヒントがその名を示す
+# 手で: cp /bin/true rootfs/fs/tmp/; sudo my/step06 run /tmp/true; echo $?; rm -f rootfs/fs/tmp/true  # 127
+# 手引き: ローダーを忘れると
+# 項目: child change_root
 # bats test_tags=to09
 @test "a program whose loader is not in the rootfs: No such file, and the hint names the loader" {
     fs=$(copy_rootfs)
@@ -166,6 +219,10 @@ environment() {
     [[ ${lines[1]} == "  ヒント: "*"$loader"* ]]
 }
 
+# 要件: proc がリンクの rootfs は断り、リンク先には何もマウントしない
+# 手で: mkdir -p /tmp/bad && ln -sfn /tmp /tmp/bad/proc; sudo my/step06 run --rootfs /tmp/bad true; echo $?  # 125
+# 手引き: 開いたファイルは、外のまま
+# 項目: mount_proc
 # bats test_tags=to09
 @test "a rootfs whose proc is a symbolic link is refused, and nothing is mounted on its target" {
     fs=$(copy_rootfs)
@@ -180,6 +237,10 @@ environment() {
     [ "$before" = "$(cat /proc/self/mountinfo)" ]
 }
 
+# 要件: ない rootfs なら 125。パスとヒントが出る
+# 手で: sudo my/step06 run --rootfs /nowhere true; echo $?  # 125
+# 手引き: うまくいかないとき
+# 項目: change_root main
 # bats test_tags=to09
 @test "a rootfs that is not there: status 125, the path and a hint" {
     run -125 "$BIN" run --rootfs /no/such/rootfs true
@@ -187,6 +248,10 @@ environment() {
     [[ ${lines[1]} == "  ヒント: "* ]]
 }
 
+# 要件: ファイルを rootfs にすると 125。パスと理由が出る
+# 手で: sudo my/step06 run --rootfs /etc/passwd true; echo $?  # 125
+# 手引き: うまくいかないとき
+# 項目: change_root main
 # bats test_tags=to09
 @test "a rootfs that is a file: status 125, the path and why" {
     touch "$BATS_TEST_TMPDIR/file"

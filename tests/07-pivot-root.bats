@@ -23,6 +23,10 @@ all_mounts() {
     nsenter --target "$CONTAINER" --mount --pid cat /proc/self/mountinfo
 }
 
+# 要件: /demo/unchroot は、rootfs の外のファイルを読めない
+# 手で: sudo my/step07 run /demo/unchroot ls /  # rootfs の中身のまま
+# 手引き: 動かす
+# 項目: switch_root bind_rootfs child
 # bats test_tags=to09
 @test "/demo/unchroot no longer reads a file outside the rootfs" {
     echo secret >"$BATS_TEST_TMPDIR/marker"
@@ -31,11 +35,19 @@ all_mounts() {
     [[ $output != *secret* ]]
 }
 
+# 要件: /demo/unchroot のあとも、/ は rootfs のまま
+# 手で: sudo my/step07 run /demo/unchroot ls -di /
+# 手引き: 動かす
+# 項目: switch_root
 @test "after the escape program, / is still the rootfs" {
     run -0 inside '/demo/unchroot ls -A /'
     [ "$(sort <<<"$output")" = "$(list_rootfs)" ]
 }
 
+# 要件: 見えるマウントは、どれも新しいルートの下にある
+# 手で: sudo my/step07 run cat /proc/self/mountinfo
+# 手引き: この 1 行を消すと
+# 項目: switch_root
 # bats test_tags=to09
 @test "the old root is gone: every mount in the namespace is at or below the new root" {
     start_container sleep 100
@@ -48,6 +60,10 @@ all_mounts() {
     run ! grep -E ' - (cgroup2?|securityfs|debugfs|tracefs|bpf|binfmt_misc) ' <<<"$mounts"
 }
 
+# 要件: 見えるマウントは 13 個
+# 手で: sudo my/step07 run sh -c 'wc -l </proc/self/mountinfo'  # 13
+# 手引き: /dev と /sys を確かめる
+# 項目: mount_file_systems populate_dev bind_rootfs switch_root
 @test "the namespace holds exactly thirteen mounts" {
     start_container sleep 100
     run -0 all_mounts
@@ -57,6 +73,10 @@ all_mounts() {
     [ "$(awk '{ print $5 }' <<<"$output" | sort)" = "$(printf '%s\n' $expected | sort)" ]
 }
 
+# 要件: proc、sysfs、/dev などに、決めたフラグが付いている
+# 手で: sudo my/step07 run cat /proc/self/mounts
+# 手引き: /dev と /sys を確かめる
+# 項目: mount_file_systems make_mount
 # bats test_tags=to09
 @test "proc, sysfs, /dev, devpts, shm and mqueue are mounted with exactly their flags" {
     run -0 inside 'cat /proc/self/mountinfo'
@@ -77,6 +97,10 @@ all_mounts() {
     [ "$output" = 1777 ]
 }
 
+# 要件: /dev/null は、書いたものを捨て、読むと空
+# 手で: sudo my/step07 run sh -c '[ -c /dev/null ] && echo x >/dev/null && wc -c </dev/null'  # 0
+# 手引き: /dev と /sys を確かめる
+# 項目: bind_device populate_dev
 # bats test_tags=to09
 @test "/dev/null swallows what is written, and reads as empty" {
     # 先に -c を調べるのは、なければ rootfs に普通のファイルができてしまうから
@@ -84,6 +108,10 @@ all_mounts() {
     [ "$output" = "" ]
 }
 
+# 要件: /dev/zero は 0 を返し、/dev/full はいつも一杯
+# 手で: sudo my/step07 run sh -c '[ -c /dev/full ] && echo x >/dev/full'  # No space left on device
+# 手引き: /dev と /sys を確かめる
+# 項目: populate_dev bind_device
 # bats test_tags=to09
 @test "/dev/zero gives zeros, and /dev/full is always full" {
     run -0 inside '[ -c /dev/zero ] && head -c 4 /dev/zero | od -An -tx1'
@@ -93,6 +121,10 @@ all_mounts() {
 }
 
 # 小さなコンテナや chroot の中には、/dev の一部しかない
+# 要件: ホストにないデバイスは省き、ほかは使える
+# 手で: sudo my/step07 run ls -l /dev
+# 手引き: /dev と /sys を確かめる
+# 項目: bind_device
 # bats test_tags=to09
 @test "a device that the host does not have is left out, the others are there" {
     # shellcheck disable=SC2016 # 内側の sh が展開する
@@ -104,6 +136,10 @@ all_mounts() {
     [[ $output == *null*zero* ]]
 }
 
+# 要件: /dev/random と /dev/urandom は、毎回違うバイトを返す
+# 手で: sudo my/step07 run sh -c 'head -c 8 /dev/urandom | hexdump'
+# 手引き: /dev と /sys を確かめる
+# 項目: populate_dev bind_device
 # bats test_tags=to09
 @test "/dev/random and /dev/urandom give different bytes each time" {
     # shellcheck disable=SC2016 # $dev は、内側の sh が展開する
@@ -116,6 +152,10 @@ all_mounts() {
     [ "$(sort -u <<<"$output" | wc -l)" = 4 ]
 }
 
+# 要件: /dev/tty は、コンテナを始めた端末
+# 手で: sudo my/step07 run sh -c '[ -c /dev/tty ] && echo hello >/dev/tty'  # hello
+# 手引き: /dev と /sys を確かめる
+# 項目: populate_dev bind_device
 # bats test_tags=to09
 @test "/dev/tty is the terminal on which the container was started" {
     [ -n "$(command -v script)" ] || skip "needs script"
@@ -127,6 +167,10 @@ all_mounts() {
     [[ $output == *"No such device or address"* ]]
 }
 
+# 要件: /dev/fd、stdin、stdout、stderr、ptmx はリンクで、使える
+# 手で: sudo my/step07 run ls -l /dev
+# 手引き: /dev と /sys を確かめる
+# 項目: make_link populate_dev
 # bats test_tags=to09
 @test "/dev/fd, stdin, stdout, stderr and ptmx are links, and they work" {
     # shellcheck disable=SC2016 # $link は、内側の sh が展開する
@@ -143,12 +187,20 @@ pts/ptmx' ]
     [ "$output" = "" ] && [ "$stderr" = problem ]
 }
 
+# 要件: /dev/ptmx を開くと、コンテナの devpts に初めの端末ができる
+# 手で: sudo my/step07 run sh -c '[ -c /dev/ptmx ] && exec 3<>/dev/ptmx; ls /dev/pts'  # 0 がある
+# 手引き: 発展課題: コンテナに自分の端末を持たせる
+# 項目: mount_file_systems make_link populate_dev
 # bats test_tags=to09
 @test "opening /dev/ptmx makes the first terminal of the container's own devpts" {
     run -0 inside 'ls /dev/pts && echo -- && exec 3<>/dev/ptmx && ls /dev/pts && [ -c /dev/pts/0 ]'
     [ "$output" = $'ptmx\n--\n0\nptmx' ]
 }
 
+# 要件: /dev/shm は空で始まり、ホストのものは変わらない
+# 手で: sudo my/step07 run sh -c 'ls -A /dev/shm; touch /dev/shm/probe'; ls /dev/shm
+# 手引き: /dev と /sys を確かめる
+# 項目: mount_file_systems
 # bats test_tags=to09
 @test "/dev/shm starts empty and can be written; the host's does not change" {
     before=$(ls -A /dev/shm)
@@ -158,6 +210,10 @@ pts/ptmx' ]
     [ "$before" = "$(ls -A /dev/shm)" ]
 }
 
+# 要件: /dev/mqueue に作ったキューは、コンテナだけにある
+# 手で: sudo my/step07 run sh -c 'touch /dev/mqueue/probe; ls /dev/mqueue'
+# 手引き: /dev と /sys を確かめる
+# 項目: mount_file_systems
 # bats test_tags=to09
 @test "a message queue made in /dev/mqueue exists in the container only" {
     start_container sh -c 'grep -q " /dev/mqueue mqueue " /proc/mounts &&
@@ -170,6 +226,10 @@ pts/ptmx' ]
     [ "$outside" = "" ]
 }
 
+# 要件: /sys は読み取り専用で、コンテナのネットワークデバイスだけを見せる
+# 手で: sudo my/step07 run ls /sys/class/net  # lo だけ
+# 手引き: /dev と /sys を確かめる
+# 項目: mount_file_systems
 # bats test_tags=to09
 @test "/sys is read-only and shows the container's network devices, not the host's" {
     ip link add outer type veth peer name outer-peer
@@ -181,6 +241,11 @@ pts/ptmx' ]
     [[ $output == *"Read-only file system"* ]]
 }
 
+# 要件: ルートもカレントディレクトリも、コンテナのマウントの /
+# 手で: sudo my/step07 run sleep 100
+# 手で 2: sudo readlink /proc/$(pgrep -fx 'sleep 100')/root  # /
+# 手引き: ホストから、コンテナのルートを見る
+# 項目: switch_root
 # bats test_tags=to09
 @test "root and working directory are / of the container's own mount, seen from both sides" {
     for dir in / "$ROOTFS/tmp" "$TOP" "$BATS_TEST_TMPDIR"; do
@@ -197,6 +262,10 @@ pts/ptmx' ]
     done
 }
 
+# 要件: dev、proc、sys がリンクの rootfs は断り、何もマウントしない
+# 手で: mkdir -p /tmp/bad/sys /tmp/bad/dev && ln -sfn /tmp /tmp/bad/proc; sudo my/step07 run --rootfs /tmp/bad true; echo $?  # 125
+# 手引き: うまくいかないとき
+# 項目: make_mount
 # bats test_tags=to09
 @test "a rootfs whose dev, proc or sys is a symbolic link is refused, nothing is mounted" {
     cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/fs"
@@ -220,6 +289,10 @@ pts/ptmx' ]
 }
 
 # rootfs は使う人のもの。足りないディレクトリを作ると、失敗しても残る
+# 要件: dev、proc、sys のない rootfs は断り、中に何も作らない
+# 手で: mkdir -p /tmp/empty; sudo my/step07 run --rootfs /tmp/empty true; echo $?; ls -A /tmp/empty
+# 手引き: うまくいかないとき
+# 項目: make_mount
 # bats test_tags=to09
 @test "a rootfs without dev, proc or sys is refused, and nothing is made in it" {
     mkdir "$BATS_TEST_TMPDIR/fs" "$BATS_TEST_TMPDIR/fs/"{dev,proc,sys}
@@ -239,6 +312,10 @@ pts/ptmx' ]
 }
 
 # "/" や "." という名前は、重ねたあとも下のほうを指す
+# 要件: --rootfs / や . でも、自分のプロセスとデバイスになる
+# 手で: sudo my/step07 run --rootfs / ls /dev  # fd、full、mqueue など、自分のものだけ
+# 手引き: pivot_root の条件を 1 つずつ破る
+# 項目: bind_rootfs mount_file_systems switch_root
 # bats test_tags=to09
 @test "--rootfs /, . and .. hold, and so do a mount point and a shared mount: own processes, sysfs, devices" {
     ip link add outer type veth peer name outer-peer
@@ -264,6 +341,10 @@ pts/ptmx' ]
     umount "$BATS_TEST_TMPDIR/point"
 }
 
+# 要件: ホストのマウントが、前も、動いているあいだも、後も同じ
+# 手で: wc -l /proc/self/mountinfo; sudo my/step07 run true; wc -l /proc/self/mountinfo  # 同じ数
+# 手引き: この 1 行を消すと
+# 項目: bind_rootfs switch_root
 # bats test_tags=to09
 @test "the host's mounts are the same before, during and after, also when its / is shared" {
     mount --make-rshared /
@@ -279,6 +360,10 @@ pts/ptmx' ]
     [ "$before" = "$(cat /proc/self/mountinfo)" ]
 }
 
+# 要件: ホストがあとからしたマウントは現れず、rootfs のディレクトリも空のまま
+# 手で: sudo my/step07 run true; ls rootfs/fs/proc rootfs/fs/dev rootfs/fs/sys  # どれも空
+# 手引き: ホストから、コンテナのルートを見る
+# 項目: bind_rootfs switch_root
 # bats test_tags=to09
 @test "a mount made on the host afterwards does not appear inside, and the rootfs' own directories stay empty" {
     mount --make-rshared /

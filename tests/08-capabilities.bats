@@ -35,6 +35,10 @@ READONLY='/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'
 MASKED+=' /proc/interrupts /sys/devices/virtual/powercap /sys/devices/virtual/tpm'
 READONLY+=' /proc/dynamic_debug'
 
+# 要件: exec のあとのケーパビリティは、許可、有効、バウンディングの 3 つずつだけ
+# 手で: sudo my/step08 run grep Cap /proc/self/status
+# 手引き: 動かす
+# 項目: drop_capabilities capabilities_to_keep child
 # bats test_tags=to09
 @test "after exec the five masks are 0, 20000420 three times, and 0" {
     run -0 inside 'grep ^Cap /proc/self/status'
@@ -45,6 +49,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$(grep ^Cap "/proc/$CONTAINER/status")" = "$(masks 0x20000420)" ]
 }
 
+# 要件: --cap-add NET_RAW で、そのビットだけが増える
+# 手で: sudo my/step08 run --cap-add NET_RAW grep Cap /proc/self/status
+# 手引き: ケーパビリティを 1 つ足す
+# 項目: capabilities_to_keep main
 # bats test_tags=to09
 @test "--cap-add NET_RAW adds its bit to permitted, effective and bounding, and no other" {
     run -0 "$BIN" run --cap-add NET_RAW grep ^Cap /proc/self/status
@@ -53,6 +61,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = "$(masks 0x20002420)" ]
 }
 
+# 要件: --cap-add は、何度でも指定できる
+# 手で: sudo my/step08 run --cap-add NET_RAW --cap-add CHOWN grep CapEff /proc/self/status
+# 手引き: ケーパビリティを 1 つ足す
+# 項目: capabilities_to_keep main
 # bats test_tags=to09
 @test "--cap-add can be given several times; one that is kept anyway changes nothing" {
     run -0 "$BIN" run --cap-add NET_RAW --cap-add SYS_CHROOT --cap-add CHOWN \
@@ -60,12 +72,20 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = "$(masks 0x20042421)" ]
 }
 
+# 要件: --cap-add SYS_CHROOT で、chroot だけが戻る
+# 手で: sudo my/step08 run --cap-add SYS_CHROOT chroot / true; echo $?  # 0
+# 手引き: 発展課題: CAP_SYS_CHROOT を残すと外に出られるか
+# 項目: capabilities_to_keep drop_capabilities
 # bats test_tags=to09
 @test "--cap-add SYS_CHROOT gives chroot back, and only that" {
     run -0 "$BIN" run --cap-add SYS_CHROOT chroot / true
     run ! "$BIN" run --cap-add SYS_CHROOT mount -t tmpfs tmpfs /mnt
 }
 
+# 要件: set-user-ID のプログラムを動かしても、何も増えない
+# 手で: sudo my/step08 run grep NoNewPrivs /proc/self/status  # 1
+# 手引き: ほかの行を消すと
+# 項目: child drop_capabilities
 # bats test_tags=to09
 @test "exec of a setuid program as uid 0 gains nothing, NoNewPrivs is 1" {
     copy_rootfs
@@ -75,6 +95,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = "$(masks 0x20000420)"$'\nNoNewPrivs:\t1' ]
 }
 
+# 要件: ファイルにケーパビリティの付いたプログラムでも、何も増えない
+# 手で: cp rootfs/fs/bin/busybox rootfs/fs/tmp/ && sudo setcap cap_sys_chroot+p rootfs/fs/tmp/busybox; sudo my/step08 run /tmp/busybox grep CapPrm /proc/self/status; rm -f rootfs/fs/tmp/busybox  # 20000420
+# 手引き: ファイルに付いたケーパビリティ
+# 項目: child drop_capabilities
 # bats test_tags=to09
 @test "exec of a program with file capabilities gains nothing, or is refused" {
     [ -n "$(command -v setcap)" ] || skip "needs setcap"
@@ -89,6 +113,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ ${lines[0]} == *": exec /copy/busybox: Operation not permitted" ]]
 }
 
+# 要件: chroot は断られ、/demo/unchroot は始まらない
+# 手で: sudo my/step08 run /demo/unchroot ls /  # Operation not permitted
+# 手引き: 動かす
+# 項目: drop_capabilities
 # bats test_tags=to09
 @test "chroot is refused: EPERM, and so the escape program does not even start" {
     run ! inside 'chroot / true'
@@ -97,6 +125,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == "unchroot: chroot "*": Operation not permitted" ]]
 }
 
+# 要件: mount、umount、新しいマウント名前空間は断られる
+# 手で: sudo my/step08 run mount -t tmpfs tmpfs /mnt  # 断られる
+# 手引き: 動かす
+# 項目: drop_capabilities
 # bats test_tags=to09
 @test "mount, umount and a new mount namespace are refused: EPERM" {
     run ! inside 'mount -t tmpfs tmpfs /mnt'
@@ -107,6 +139,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == *"not permitted"* ]]
 }
 
+# 要件: ホスト名、時計、アドレスは変えられない
+# 手で: sudo my/step08 run hostname other  # 断られる
+# 手引き: 07 でできたことを試す
+# 項目: drop_capabilities
 # bats test_tags=to09
 @test "sethostname, setting the clock and adding an address are refused: EPERM" {
     run ! inside 'hostname other'
@@ -120,6 +156,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == *"Operation not permitted"* ]]
 }
 
+# 要件: 000 のファイルは、コンテナの root にも読めず、chown もできない
+# 手で: sudo my/step08 run sh -c 'touch /tmp/f; chmod 0 /tmp/f; cat /tmp/f; rm -f /tmp/f'  # Permission denied
+# 手引き: 07 でできたことを試す
+# 項目: drop_capabilities
 # bats test_tags=to09
 @test "permission bits bind the root inside: a file of mode 000 cannot be read, chown is refused" {
     run ! inside 'cd /dev/shm && echo x >file && chmod 0 file && cat file'
@@ -128,6 +168,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == "chown: "* ]]
 }
 
+# 要件: コンテナ内で、ユーザー名前空間を作れない
+# 手で: sudo my/step08 run unshare -U true  # No space left on device
+# 手引き: ほかの行を消すと
+# 項目: child
 # bats test_tags=to09
 @test "unshare -U is refused inside: the number of user namespaces there is 0, the host's is untouched" {
     before=$(cat /proc/sys/user/max_user_namespaces)
@@ -144,6 +188,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ $output == *"Read-only file system"* ]]
 }
 
+# 要件: core_pattern には、ホストの root で始めても書けない
+# 手で: sudo my/step08 run sh -c ': >/proc/sys/kernel/core_pattern'  # Read-only file system
+# 手引き: ほかの行を消すと
+# 項目: cover_paths covers
 # bats test_tags=to09
 @test "writing core_pattern is refused, also when the root inside is the host's root" {
     before=$(cat /proc/sys/kernel/core_pattern)
@@ -159,6 +207,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$(cat /proc/sys/kernel/core_pattern)" = "$before" ]
 }
 
+# 要件: /proc/sys のファイルは、1 つも書き込みで開けない
+# 手で: sudo my/step08 run sh -c ': >/proc/sys/kernel/panic'  # Read-only file system
+# 手引き: ほかの行を消すと
+# 項目: cover_paths covers
 # bats test_tags=to09
 @test "not one file in /proc/sys can be opened for writing" {
     unset SUDO_UID SUDO_GID
@@ -170,6 +222,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = "" ]
 }
 
+# 要件: ホストのことが分かるファイルは、空に見える
+# 手で: sudo my/step08 run sh -c 'cat /proc/keys; ls /sys/firmware'  # 何も出ない
+# 手引き: マスクを見る
+# 項目: cover_paths covers
 # bats test_tags=to09
 @test "what reveals the host in /proc and /sys shows nothing" {
     found=0
@@ -187,6 +243,10 @@ READONLY+=' /proc/dynamic_debug'
 }
 
 # この機械にないものも、あれば隠すことになっている
+# 要件: 隠すパスは、表のとおり (runc spec のものを含む)
+# 手で: make diff08 FN=covers
+# 手引き: runc は何を書くか
+# 項目: covers cover_paths
 # bats test_tags=to09
 @test "exactly the listed paths are looked for, all that runc spec lists among them" {
     requires strace
@@ -206,6 +266,10 @@ READONLY+=' /proc/dynamic_debug'
     done
 }
 
+# 要件: カーネルを変える /proc の下は、読み取り専用のまま nosuid なども残る
+# 手で: sudo my/step08 run grep ' /proc/sys ' /proc/self/mounts
+# 手引き: ほかの行を消すと
+# 項目: cover_paths covers
 # bats test_tags=to09
 @test "what changes the kernel in /proc is read-only, and still refuses set-uid, devices, exec" {
     found=0
@@ -222,6 +286,10 @@ READONLY+=' /proc/dynamic_debug'
     run -0 inside 'grep -q "^proc /proc proc rw," /proc/mounts && echo 0 >/proc/$$/oom_score_adj'
 }
 
+# 要件: 残した 3 つだけで、kill とポート 80 の bind ができる
+# 手で: sudo my/step08 run sh -c 'sleep 9 & kill $!; echo $?'  # 0
+# 手引き: 動かす
+# 項目: capabilities_to_keep drop_capabilities
 # bats test_tags=to09
 @test "with nothing but the three capabilities, kill works and a server can bind port 80" {
     # shellcheck disable=SC2016 # $! は、内側の sh が展開する
@@ -236,6 +304,10 @@ READONLY+=' /proc/dynamic_debug'
 
 # exec の許可は、exec する前のケーパビリティで調べられる。バウンディングセットを
 # 減らすだけでは、まだ CAP_DAC_OVERRIDE がある
+# 要件: exec の前に、もう特権がない
+# 手で: cp rootfs/fs/bin/busybox rootfs/fs/tmp/ && chmod 1 rootfs/fs/tmp/busybox; sudo my/step08 run /tmp/busybox true; rm -f rootfs/fs/tmp/busybox  # Permission denied
+# 手引き: なぜ?
+# 項目: drop_capabilities child
 # bats test_tags=to09
 @test "the capabilities are gone before exec: a program that only others may execute is refused" {
     copy_rootfs
@@ -246,6 +318,10 @@ READONLY+=' /proc/dynamic_debug'
     [[ ${lines[0]} == *": exec /copy/busybox: Permission denied" ]]
 }
 
+# 要件: 呼び出し元のアンビエントと継承可能な特権は、渡らない
+# 手で: sudo capsh --inh=cap_net_raw --addamb=cap_net_raw -- -c 'my/step08 run grep Cap /proc/self/status'
+# 手引き: exec の式をすべて使う
+# 項目: drop_capabilities
 # bats test_tags=to09
 @test "a caller with ambient and inheritable capabilities hands none of them on" {
     run -0 setpriv --inh-caps +chown,+sys_admin --ambient-caps +chown,+sys_admin \
@@ -256,6 +332,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = "$(masks 0x20000420)" ]
 }
 
+# 要件: 呼び出し元のセッションの鍵は、コンテナから読めない
+# 手で: cc -static -o rootfs/fs/tmp/key tests/escape/key.c; sudo rootfs/fs/tmp/key add my/step08 run /tmp/key read; rm -f rootfs/fs/tmp/key  # ENOKEY
+# 手引き: なぜ?
+# 項目: leave_session_keyring child
 # bats test_tags=to09
 @test "a key in the caller's session keyring cannot be read inside" {
     requires gcc
@@ -270,6 +350,10 @@ READONLY+=' /proc/dynamic_debug'
     [ "$output" = ENOKEY ]
 }
 
+# 要件: --rootfs / でも、カーネルの設定とホストの秘密は隠れる
+# 手で: sudo my/step08 run --rootfs / sh -c ': >/proc/sys/kernel/panic'  # Read-only file system
+# 手引き: マスクを見る
+# 項目: cover_paths
 # bats test_tags=to09
 @test "with --rootfs / too, the kernel's settings and the host's secrets are covered" {
     # shellcheck disable=SC2016 # $# は、内側の sh が展開する

@@ -17,6 +17,9 @@ function blockComments(lines) {
 // 見出しの線と #! の行は、文章ではない
 const lineComments = (lines) => lines.map((line) => /^\s*(?:#(?!!)|\/\/) ?(.*(?<!--))$/.exec(line)?.[1] ?? null);
 
+// 要件: や 手で: のような、名前の付いた行は、前の行の続きではない
+const LABEL = /^(要件|要件なし|手で|手で 2|手引き|項目): /;
+
 // 字下げが減れば、別の段落
 const indent = (text) => text.search(/\S|$/);
 
@@ -25,7 +28,7 @@ function* seams(file) {
   const lines = readFileSync(file, 'utf8').split('\n');
   const comments = /\.[ch]$/.test(file) ? blockComments(lines) : lineComments(lines);
   for (let i = 0; i + 1 < lines.length; i++) {
-    if (comments[i] !== null && comments[i + 1] !== null && indent(comments[i]) <= indent(comments[i + 1]))
+    if (comments[i] !== null && comments[i + 1] !== null && !LABEL.test(comments[i + 1]) && indent(comments[i]) <= indent(comments[i + 1]))
       yield { line: i + 1, before: comments[i], after: comments[i + 1].trimStart() };
     const before = /"((?:[^"\\]|\\.)*)"$/.exec(lines[i]), after = /^\s*"((?:[^"\\]|\\.)*)"/.exec(lines[i + 1]);
     if (comments[i] === null && before && after) yield { line: i + 1, before: before[1], after: after[1] };

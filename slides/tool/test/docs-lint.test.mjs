@@ -161,6 +161,7 @@ test('a line break inside a word or before a particle is a fault, in comments an
   const { output } = run_breaks('#!/bin/sh\n# 語の途中で切れた行は、読みにくいディレ\n# クトリです', 'b.sh');
   assert.match(output, /^b\.sh:2: the line breaks inside ディレクトリ/m);
   assert.equal(run_breaks('#!/bin/sh\n# 題\n#   DIR ディレクトリ\n# を見る\n# --- 見出し ---\n# の下', 'b.sh').status, 0);
+  assert.equal(run_breaks('# 要件: 1 になる\n# 手で: echo\n# 手で 2: ps\n# 項目: main', 'b.sh').status, 0);
 });
 
 test('a broken table of terms is an error that shows its own message', () => {
