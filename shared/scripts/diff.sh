@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # 前のステップとの差分を、関数ごとに表示する。使い方: diff.sh [--tour] STEP
 #   --tour     スライドの説明も、1 つずつ表示する
+#   --from FILE 前のステップのかわりに、このファイルとの差分
 #   FN=child   1 つの関数だけを表示する
 # git のリポジトリでなくても (tar で配ったものでも) 使える。
 set -euo pipefail
@@ -11,23 +12,38 @@ fail() {
     exit "${3:-1}"
 }
 
-tour=
-[[ ${1-} != --tour ]] || { tour=1 && shift; }
+tour='' from=''
+while [[ ${1-} == --* ]]; do
+    case $1 in
+    --tour) tour=1 ;;
+    --from) from=$(realpath "$2") && shift ;;
+    *) fail "unknown option: $1" 'make help に一覧があります' 2 ;;
+    esac
+    shift
+done
 case ${1-} in
 [2-9]) step=0$1 ;;
 0[2-9]) step=$1 ;;
+01)
+    [[ -n $from ]] || fail "no such step: '$1'" '02 から 09 を指定します: make diff05' 2
+    step=01
+    ;;
 *) fail "no such step: '${1-}'" '02 から 09 を指定します: make diff05' 2 ;;
 esac
 # shellcheck source-path=SCRIPTDIR source=environment.bash
 . "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../../steps"
-before=$(echo 0$((10#$step - 1))-*/main.c)
+before=${from:-$(echo 0$((10#$step - 1))-*/main.c)}
+label=${before%/*}
+label=${label#"$(realpath ..)"/}
 after=$(echo "$step"-*/main.c)
 # 項目の順と説明は、スライドのもの。なければ、プログラムの順になる
 deck=../slides/$step.md
 [[ -e $deck ]] || deck=/dev/null
 [[ -z $tour || $deck != /dev/null ]] ||
     fail "no explanations: slides/$step.md" "差分だけなら: make diff$step"
+
+command -v git >/dev/null || fail 'git: command not found' 'make setup'
 
 color=
 [[ ! -t 1 || -n ${NO_COLOR-} ]] || color=1
@@ -43,7 +59,7 @@ whole() {
 # 空のファイルも 1 つと数えるように、デッキには 1 行を足す
 status=0
 text=$(whole | LC_ALL=C awk -v tour="$tour" -v color="$color" -v fn="$fn" \
-    -v before="${before%/*}" -v after="${after%/*}" -f ../shared/scripts/diff.awk \
+    -v before="$label" -v after="${after%/*}" -f ../shared/scripts/diff.awk \
     <(echo && cat "$deck") "$before" "$after" -) || status=$?
 ((status != 3)) || fail "no such function: $fn" "変わったのは: $text" 2
 ((status == 0)) || fail "git diff, awk: status $status" '上のメッセージを見てください'

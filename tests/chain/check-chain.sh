@@ -70,6 +70,17 @@ check_circles() {
         sed -n 's,^tsort: \(shared/.*\),\1:1: is in a circle of calls,p' || true
 }
 
+# 01 の書き始め (make start01) は、main.c から書くところを抜いたもの
+check_start() {
+    local start
+    for start in steps/01-*/start.c; do
+        diff --unchanged-line-format= --new-line-format= \
+            --old-line-format="$start:%dn: not in main.c, in this order: %L" \
+            <(sed 's,^.*/\* ここに書く: .*,,' "$start") "${mains[0]}" |
+            grep -v 'order: $' || true
+    done
+}
+
 # --- 差分 ---------------------------------------------------------------------
 check_diffs() {
     local i before after step added deleted max_added max_deleted
@@ -115,6 +126,7 @@ check_numbers() {
 {
     check_compile
     check_circles
+    check_start
     check_diffs
     check_returning
     check_numbers
