@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
 export const SECTIONS = [
-    'ねらい', '手でやってみる', '動かす', '差分を読む', 'この 1 行を消すと', '確かめる',
+    'ねらい', '手でやってみる', '動かす', '書いてみる', '差分を読む', 'この 1 行を消すと', '確かめる',
     'もっと', 'うまくいかないとき', 'man ページ', '後始末',
 ];
 const APPENDIX = '付録: cgroup v1'; // あれば、終わりに
