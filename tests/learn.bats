@@ -65,6 +65,9 @@ edit() {
 @test "start: any step can be the first; the first one's program has its calls left out" {
     user start07
     cmp <(sed '1,/^ \*\//d' my/07/main.c) <(sed '1,/^ \*\//d' steps/06-*/main.c)
+    user start09
+    [ "$(sed -n '2,/^ \*\//{ /^ \*.*:/p; }' my/09/main.c | wc -l)" = 3 ]
+    run ! grep -F 'shared/{ct' my/09/main.c
     user start01
     [ "$(grep -c 'ここに書く' my/01/main.c)" -ge 4 ]
     run ! grep -wE 'fork|execv|waitpid|pipe2|prctl|poll' my/01/main.c

@@ -39,7 +39,7 @@ choose_base() {
 # 冒頭のコメントを、このステップのものに替えて書き出す
 with_header() {
     local step=$1 base=$2
-    sed -n "1,${HEADER_END}p" "$(ours "$step")" | sed -e "s|^ \* 作る: .*| * 確かめる: make check$step|" \
+    sed -n "1,${HEADER_END}p" "$(ours "$step")" | sed -e '/^ \* 作る: .*\\$/{ N; s/\n.*//; }' -e "s|^ \* 作る: .*| * 確かめる: make check$step|" \
         -e "s|^ \* 動かす: .*| * 動かす: make my/step$step \&\& sudo my/step$step run|"
     if [[ $(head -n 1 "$base") == '/*'?($'\r') ]]; then
         sed "1,${HEADER_END}d" "$base"
