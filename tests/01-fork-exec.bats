@@ -365,7 +365,7 @@ finds() {
 
 # 要件: exec に失敗した理由はパイプで届き、成功なら EOF になる
 # 手で: strace -fqq -e trace=pipe2,read,write my/step01 run no-such-command  # 子の write と、親の read が同じ
-# 手で: strace -fqq -e trace=pipe2,read,write my/step01 run true  # 最後に、親の read が 0 (EOF)
+# 手で: strace -fqq -e trace=pipe2,read,write my/step01 run true  # pipe2 に O_CLOEXEC、最後に、親の read が 0 (EOF)
 # 手引き: システムコールを見る
 # 項目: main child
 # bats test_tags=to09

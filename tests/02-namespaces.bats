@@ -43,7 +43,7 @@ requires_rootless() {
 # 手で: sudo my/step02 run sleep 100
 # 手で 2: sudo lsns -p $(pgrep -fx 'sleep 100')  # ipc、net、user の COMMAND が sleep 100
 # 手引き: 名前空間の番号をいろいろな方法で見る
-# 項目: new_namespaces clone_child
+# 項目: clone_child new_namespaces
 # bats test_tags=to09
 @test "the links ipc, net and user differ from the host's, seen from outside too" {
     requires root userns
@@ -60,7 +60,7 @@ requires_rootless() {
 # 手で 2: sudo readlink /proc/$(pgrep -fx 'sleep 100')/ns/{ipc,net,user}
 # 手で 2: sudo my/step02 run readlink /proc/self/ns/{ipc,net,user}  # 上の 3 つとも違う
 # 手引き: 名前空間の番号をいろいろな方法で見る
-# 項目: new_namespaces
+# 項目: clone_child new_namespaces
 # bats test_tags=to09
 @test "two containers share none of the three namespaces" {
     requires root userns

@@ -145,7 +145,7 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 # --- 外からはだれに見えるか ------------------------------------------------------
 
 # 要件: root がそのまま始めると、作ったファイルは外でも root のもの
-# 手で: sudo env -u SUDO_UID -u SUDO_GID my/step03 run touch /tmp/probe; ls -l /tmp/probe; sudo rm -f /tmp/probe  # root root
+# 手で: sudo env -u SUDO_UID -u SUDO_GID my/step03 run sh -c 'touch /tmp/probe; ls -ln /tmp/probe'; ls -l /tmp/probe; sudo rm -f /tmp/probe  # 0 0、root root
 # 手引き: 発展課題: 0 から 0 へのマッピング
 # 項目: write_id_maps
 # bats test_tags=to05
@@ -159,7 +159,7 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 # 要件: sudo で始めると、作ったファイルは外では実行したユーザーのもの
 # 手で: sudo my/step03 run touch /tmp/probe; ls -l /tmp/probe; sudo rm -f /tmp/probe  # 自分の名前
 # 手引き: 動かす
-# 項目: write_id_maps become_root
+# 項目: become_root child write_id_maps
 # bats test_tags=to09
 @test "a file made inside belongs to the invoking user outside, when sudo started it" {
     requires root userns sudo
@@ -231,7 +231,7 @@ SHOW_MAPS='cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups'
 }
 
 # 要件: マッピングにない id には、ファイルを渡せない
-# 手で: sudo my/step03 run sh -c 'touch /tmp/probe; chown 1 /tmp/probe'; sudo rm -f /tmp/probe  # Invalid argument
+# 手で: sudo my/step03 run sh -c 'touch /tmp/probe; chown 0 /tmp/probe && echo mine; chown 1 /tmp/probe'; sudo rm -f /tmp/probe  # mine、Invalid argument
 # 手引き: コンテナ内の root にできること、できないこと
 # 項目: write_id_maps
 # bats test_tags=to07
