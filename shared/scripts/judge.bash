@@ -212,7 +212,8 @@ judge_all() {
         limit=$((FIRST_LIMIT * SLOW / 100)) WAIT_MOST=$((MOST_WAIT * SLOW * 10))
         if ((FAILED > 0 || AGAIN == number)); then
             limit=$((LATER_LIMIT * SLOW / 100)) WAIT_MOST=$((LATER_LIMIT * SLOW * 4))
-            ((SPENT + started - BEGUN + limit <= BUDGET * SLOW / 100)) || limit=0
+            # 確かめ直すものは、いつも調べる。そうしないと、失敗したものが 1 つも残らない
+            ((AGAIN == number || SPENT + started - BEGUN + limit <= BUDGET * SLOW / 100)) || limit=0
         fi
         result=late
         if ((limit > 0)); then
