@@ -151,7 +151,7 @@ note_failure() {
 
 # 比べているものの値
 explain() {
-    local pattern='^\[ (.*) (=|!=|-[a-z]+) (.*) \]$' left right bare=$1
+    local pattern='^\[ (.*) (=|!=|-eq|-ne|-lt|-le|-gt|-ge|-ef) (.*) \]$' left right bare=$1
     # 関数の引数は、ここからは見えない。' ' の中は awk などのもの
     while [[ $bare == *\'*\'* ]]; do
         bare=${bare%%\'*}${bare#*\'*\'}
