@@ -325,12 +325,13 @@ program_runs() {
 @test "the child waits for the maps: it reads the gate before it becomes uid 0" {
     requires root userns strace
     local trace=$BATS_TEST_TMPDIR/trace gate
-    run -0 strace -f -qq -o "$trace" -e trace=pipe2,read,write,setresuid,execve "$BIN" run true
+    # 32 ビットの x86 では、setresuid32 という名前になる
+    run -0 strace -f -qq -o "$trace" -e 'trace=pipe2,read,write,/^setresuid(32)?$,execve' "$BIN" run true
     gate=$(sed -nE 's/.*pipe2\(\[[0-9]+, ([0-9]+)\], O_CLOEXEC\).*/\1/p' "$trace" | sed -n 2p)
     local launcher
     launcher=$(awk 'NR == 1 { print $1 }' "$trace")
     # 親がゲートに書いた行より前に、子が setresuid することはない
-    [ "$(sed -nE "s/^($launcher) +write\($gate, .*/gate/p; s/.* setresuid\(0, 0, 0.*/uid/p" \
+    [ "$(sed -nE "s/^($launcher) +write\($gate, .*/gate/p; s/.* setresuid(32)?\(0, 0, 0.*/uid/p" \
         "$trace" | xargs)" = "gate uid" ]
 }
 
