@@ -1,5 +1,6 @@
 """文書 (Markdown) から、動かすものを上から順に取り出す。"""
 import collections
+import json
 import re
 import sys
 
@@ -7,7 +8,9 @@ from markdown_it import MarkdownIt
 
 COMMENT = re.compile(r'<!--\s*(.*?)\s*-->', re.DOTALL)
 INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?(?: [外中])?'
-                  r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?')
+                  r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?'
+                  # ブラウザーのタブのマシンでは動かせない理由 (slides/site/guide.mjs)
+                  r'(?: tab="[^"]+")?')
 PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )( *\S.*)')
 CONTROL = re.compile(r'\^[A-Z]')
 
@@ -107,3 +110,19 @@ def apply_edit(text, edit):
     if count != 1:
         sys.exit(f'line {edit.line}: the deleted lines stand {count} times in the file, not once')
     return text[1:]
+
+
+def as_json(path):
+    """ページの ▶ が使うもの: 語と、端末の囲み。並びは文書の順。"""
+    document = Document(path)
+    events = document.events + [event for ablation in document.ablations for event in ablation.events]
+    blocks = sorted((event for event in events if isinstance(event, Block)), key=lambda block: block.start)
+    return json.dumps({
+        'tokens': document.tokens,
+        'blocks': [{'line': block.start, 'terminal': int(block.terminal or 1), 'running': bool(block.running),
+                    'items': [item._asdict() for item in block.items]} for block in blocks],
+    }, ensure_ascii=False)
+
+
+if __name__ == '__main__':
+    print(as_json(sys.argv[1]))
