@@ -4,6 +4,7 @@
 #   setup.sh run    そのうち、README の初めの 2 つを動かすものだけ
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
 #   setup.sh docs   スライドと手引きを作り、確かめるものも
+#   setup.sh site    ブラウザーのタブで動くページを作るものも
 #   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
 #   setup.sh list [run-docs]  入れずに、名前だけを表示する
 # make kit で作ったキットがあれば、run と引数なしは、ネットワークを使わない。
@@ -71,6 +72,16 @@ libharfbuzz-bin                 # 使う字だけの書体を埋め込む
 poppler-utils                   # PDF のページを数える
 libxml2-utils                   # 図 (SVG) を調べる
 universal-ctags                 # スライドの差分を関数ごとに分ける
+'
+
+site='
+python3-markdown-it             # 手引き (Markdown) を読む
+flex bison bc                   # カーネルを作る
+gcc-i686-linux-gnu libc6-dev-i386-cross
+mmdebstrap uidmap debian-archive-keyring # i386 の Debian
+cpio zstd                       # 1 つのファイルにする
+seabios                         # v86 の BIOS
+chromium                        # 調べる
 '
 
 fail() {
@@ -154,7 +165,8 @@ case ${1-} in
     ;;
 dev) wanted=$(names "$base $dev") ;;
 run-docs) wanted=$(names "$base $run_docs") ;;
-docs)
+docs | site)
+    [ "$1" = docs ] || docs=$docs$site
     # Node.js は、Debian のものでなくてもよい。別のものがあれば、重ねて入れない
     command -v node >/dev/null || docs="$docs nodejs"
     command -v npm >/dev/null || docs="$docs npm"
@@ -165,7 +177,7 @@ list)
     names "$base $run_docs"
     exit
     ;;
-*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [run|dev|docs|run-docs|list]' ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [run|dev|docs|site|run-docs|list]' ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
