@@ -116,22 +116,22 @@ build() {
     explain_warnings "$messages"
 }
 
-# gcc の文から、理由と次の一手: パターンと、その文 (\1 は、かっこの中)
+# gcc と tcc の文から、理由と次の一手: パターンと、その文 (\1 は、かっこの中)
 compile_hints() {
     cat <<'END'
 implicit declaration of function .([a-z0-9_]+)	\1 の宣言がありません。名前の綴りと、#include を確かめてください (man \1 の SYNOPSIS)
 .([A-Z][A-Z0-9_]+). undeclared	定数 \1 の宣言がありません。名前の綴りと、#include を確かめてください (man ページの SYNOPSIS)
 .([a-z0-9_]+). undeclared	\1 という名前の変数は、まだありません。宣言したか、綴りが合っているかを確かめてください
-expected .;. before	前の行の終わりに ; がありません
-expected .}. at end of input|expected declaration or statement at end of input	{ と } の数が合っていません
+expected .;. before|.;. expected	前の行の終わりに ; がありません
+expected .}. at end of input|expected declaration or statement at end of input|.}. expected	{ と } の数が合っていません
 too (few|many) arguments to function .([a-z0-9_]+)	引数の数が違います。man ページか shared/ct.h で、宣言を確かめてください
-undefined reference to .([a-z0-9_]+)	\1 の中身がありません。関数を書いたか、綴りが合っているかを確かめてください
+undefined (reference to|symbol) .([a-z0-9_]+)	\2 の中身がありません。関数を書いたか、綴りが合っているかを確かめてください
 storage size of|incomplete type	構造体の宣言がありません。man ページの SYNOPSIS にある #include を足してください
 conflicting types for .([a-z0-9_]+)	\1 の宣言が 2 つあり、型が違います
 redefinition of .([a-z0-9_]+)	\1 が 2 回書いてあります
 defined but not used	書いた関数が、まだ呼ばれていません
 unused (variable|parameter) .([a-z0-9_]+)	\2 を、まだ使っていません
-No such file or directory	そのヘッダーがありません。綴りを確かめてください (足りないパッケージは make setup で入ります)
+No such file or directory|include file .* not found	そのヘッダーがありません。綴りを確かめてください (足りないパッケージは make setup で入ります)
 END
 }
 
