@@ -44,6 +44,8 @@ test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、
 slides-check: slides ## 作ったスライドを、本物のブラウザーで調べる
 	@node slides/tool/check-pictures.mjs
 	@node slides/tool/check.mjs $(DECKS)
+site-check: site ## ブラウザーのタブで使うページを、受講者として試す (SITE=--all で「もっと」も)
+	@node slides/tool/check-site.mjs build/site $(SITE)
 slides-accept: $(NODE) ## 変わった差分の説明を、読み直したことにする (DOC=05)
 	@node slides/tool/build.mjs --accept $(DOC)
 $(NODE): slides/tool/package-lock.json
@@ -85,5 +87,5 @@ setup-dev: ## 静的解析、計測、仮想マシンのパッケージも入れ
 	@sh $(SCRIPTS)/setup.sh dev
 
 .PHONY: carry check-chain lint lint-docs test-negative test-suites test-rootfs test-faults \
-    test-death test-load test-docs test-ablations docs-update test-docs-tools slides-check \
+    test-death test-load test-docs test-ablations docs-update test-docs-tools slides-check site-check \
     slides-accept vm-test vm-ci vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev ci nightly

@@ -1,8 +1,8 @@
 // v86 の中のマシンの、組み立てと、hvc2 越しの命令。状態を保存する Node と、ページの Worker が使う
 const COMMAND_LINE = 'console=ttyS0 quiet rootfstype=ramfs tsc=reliable mitigations=off random.trust_cpu=on ' +
     'nowatchdog init_on_free=1';
-const CHUNK = 512; // 1 度に 4 kB より多く渡すと、黙って捨てられる
-const PAUSE = 4;   // そのあいだの時間 [ms]
+const CHUNK = 256; // 1 度に 4 kB より多く渡すと、黙って捨てられる
+const PAUSE = 25;  // 反響がなくても、これだけ待てば次を渡す [ms]
 const AGENT = 2, ALIVE = 3;
 
 export const MEMORY = 192 * 1024 * 1024;
@@ -30,9 +30,13 @@ export class Ports {
         this.waiting = new Map();
         this.sending = [0, 1, 2, 3].map(() => Promise.resolve());
         this.last = 0;
+        this.heard = [];
         this.decoder = new TextDecoder();
         for (const port of [0, 1])
-            emulator.add_listener(`virtio-console${port}-output-bytes`, (bytes) => output(port, bytes));
+            emulator.add_listener(`virtio-console${port}-output-bytes`, (bytes) => {
+                this.heard[port]?.();
+                output(port, bytes);
+            });
         emulator.add_listener(`virtio-console${AGENT}-output-bytes`, (bytes) => this.answer(bytes));
         emulator.add_listener(`virtio-console${ALIVE}-output-bytes`, alive);
     }
@@ -43,11 +47,22 @@ export class Ports {
         this.sending[port] = this.sending[port].then(async () => {
             for (let at = 0; at < bytes.length; at += CHUNK) {
                 if (at > 0)
-                    await new Promise((done) => setTimeout(done, PAUSE));
+                    await this.echo(port);
                 this.emulator.bus.send(`virtio-console${port}-input-bytes`, bytes.subarray(at, at + CHUNK));
             }
         });
         return this.sending[port];
+    }
+
+    // 前のものが届いて、反響が出るまで待つ
+    echo(port) {
+        return new Promise((done) => {
+            const limit = setTimeout(done, PAUSE);
+            this.heard[port] = () => {
+                clearTimeout(limit);
+                setTimeout(done, 2);
+            };
+        });
     }
 
     ask() {

@@ -3,6 +3,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize, resolve } from 'node:path';
 import { createGzip } from 'node:zlib';
+import { start } from './cli.mjs';
 
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json',
     '.svg': 'image/svg+xml', '.wasm': 'application/wasm', '.md': 'text/plain; charset=utf-8', '.c': 'text/plain; charset=utf-8',
@@ -39,7 +40,14 @@ function answer(root, request, response) {
     (packs ? source.pipe(createGzip()) : source).pipe(response);
 }
 
-const [directory, host = 'localhost', port = '8000'] = process.argv.slice(2);
-const root = resolve(directory);
-createServer((request, response) => answer(root, request, response)).listen(Number(port), host, () =>
-    console.log(`http://${host === '0.0.0.0' ? 'このマシンのアドレス' : host}:${port}/ で開けます。終わりは Ctrl-C`));
+// 配り始める。port が 0 なら、空いているもの
+export function serve(directory, host, port) {
+    const root = resolve(directory);
+    const server = createServer((request, response) => answer(root, request, response));
+    return new Promise((done, fail) => server.once('error', fail).listen(port, host, () => done(server)));
+}
+
+start(import.meta.url, 'serve.mjs', async ([directory, host = 'localhost', port = '8000']) => {
+    await serve(directory, host, Number(port));
+    console.log(`http://${host === '0.0.0.0' ? 'このマシンのアドレス' : host}:${port}/ で開けます。終わりは Ctrl-C`);
+});

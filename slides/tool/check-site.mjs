@@ -1,0 +1,165 @@
+// 作ったページを、本物のブラウザーで、受講者として試す: check-site.mjs DIR [--all]
+//   --all  手引きの「もっと」も
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { withBrowser } from './browser.mjs';
+import { start } from './cli.mjs';
+import { serve } from './serve.mjs';
+
+const READY = 60_000, BLOCK = 70_000, CHECK = 240_000; // 待つ時間の上限 [ms]
+const STEPS = ['01', '02', '03', '04', '05', '06', '07', '08', '09'];
+// ▶ で確かめないもの。書く、比べる、確かめるは、ほかで試す
+const SKIPPED = /^make (diff|tour|test|start|check)/;
+
+const ready = (page) => page.waitForSelector('body[data-ready]', { timeout: READY });
+const figures = (page) => page.locator('#guide figure.console');
+// 端末に出たもの (見えているところ)
+const screen = (page, number) => page.evaluate((at) => {
+    const buffer = globalThis.workshop.terminals.all[at - 1].screen.buffer.active;
+    return Array.from({ length: buffer.length }, (_, row) => buffer.getLine(row).translateToString(true)).join('\n');
+}, number);
+const until = (page, number, pattern, timeout = BLOCK) => page.waitForFunction(([at, source]) => {
+    const buffer = globalThis.workshop.terminals.all[at - 1].screen.buffer.active;
+    const text = Array.from({ length: buffer.length }, (_, row) => buffer.getLine(row).translateToString(true)).join('\n');
+    return new RegExp(source, 'm').test(text);
+}, [number, pattern.source], { timeout, polling: 100 });
+const type = (page, number, text) => page.evaluate(([at, keys]) => globalThis.workshop.machine.type(at, keys), [number, text]);
+const run = (page, command) => page.evaluate((text) => globalThis.workshop.machine.run(text), command);
+const write = (page, path, text) => page.evaluate(([name, content]) =>
+    globalThis.workshop.machine.write(name, new TextEncoder().encode(content)), [path, text]);
+
+// 手引きの ▶ を、上から順に押す。合わなかったものを返す
+async function playGuide(page, step, all) {
+    await page.evaluate((number) => { location.hash = number; }, step);
+    await page.waitForFunction((number) => document.querySelector('#guide h1')?.textContent.startsWith(number), step);
+    const wanted = await page.evaluate((everything) => {
+        const found = [...document.querySelectorAll('#guide h2, #guide figure.console')];
+        const more = found.findIndex(({ tagName, textContent }) => tagName === 'H2' && textContent === 'もっと');
+        const list = found.filter(({ tagName }) => tagName === 'FIGURE');
+        document.querySelectorAll('#guide details').forEach((one) => { one.open = true; });
+        return list.filter((figure) => everything || found.indexOf(figure) < more).map((figure) => list.indexOf(figure));
+    }, all);
+    const wrong = [];
+    for (const at of wanted) {
+        const figure = figures(page).nth(at), text = await figure.locator('code').textContent();
+        if (SKIPPED.test(text) || !await figure.locator('.play').count())
+            continue;
+        await figure.locator('.play').click();
+        await page.waitForFunction((one) => /\b(ok|ng)\b/.test(one.className), await figure.elementHandle(), { timeout: BLOCK });
+        if (/\bng\b/.test(await figure.getAttribute('class')))
+            wrong.push(`${step}: ${text.split('\n')[0]}: ${await figure.locator('output').textContent()}`);
+    }
+    return wrong;
+}
+
+// 1 つのタブで、順に試す
+const TRIALS = {
+    'the guides of all steps: every block of the main part prints what is written': async (page, { all }) => {
+        const wrong = [];
+        for (const step of STEPS)
+            wrong.push(...await playGuide(page, step, all));
+        assert.deepEqual(wrong, []);
+    },
+    'make start05 opens the own program in the editor': async (page) => {
+        await page.evaluate(() => { location.hash = '05'; });
+        await page.getByRole('button', { name: '書き始める' }).click();
+        await page.waitForFunction(() => document.querySelector('#file').selectedOptions[0]?.textContent === '自分の main.c');
+    },
+    'make check05 says what is missing': async (page) => {
+        await page.getByRole('button', { name: '確かめる' }).click();
+        await until(page, 1, /要件 \d+ 個のうち、\d+ 個を満たしています/, CHECK);
+        assert.match(await screen(page, 1), /✗ コンテナ内の echo \$\$ が 1 になる/);
+    },
+    'what is typed in the editor is compiled, and passes': async (page) => {
+        const answer = readFileSync('steps/05-pid-mount/main.c', 'utf8');
+        await page.locator('#editor .cm-content').click();
+        await page.keyboard.press('Control+A');
+        await page.evaluate((text) => navigator.clipboard.writeText(text), answer);
+        await page.keyboard.press('Control+V');
+        await type(page, 1, 'clear\r');
+        await page.getByRole('button', { name: '確かめる' }).click();
+        await until(page, 1, /要件 (\d+) 個のうち、\1 個を満たしています/, CHECK);
+    },
+    'a reload keeps the program and the progress': async (page) => {
+        await page.reload();
+        await ready(page);
+        await type(page, 1, 'make progress\r');
+        await until(page, 1, /05.*✓|✓.*05/);
+    },
+    'two terminals, with the size of the window': async (page) => {
+        await page.setViewportSize({ width: 1200, height: 700 });
+        await page.waitForTimeout(300);
+        const size = await page.evaluate(() => {
+            const { rows, cols } = globalThis.workshop.terminals.all[1].screen;
+            return `${rows} ${cols}`;
+        });
+        await type(page, 2, 'clear; stty size; echo 日本語\r');
+        await until(page, 2, new RegExp(`^${size}$`));
+        await until(page, 2, /^日本語$/);
+    },
+    '500 pasted lines arrive whole': async (page) => {
+        const lines = Array.from({ length: 500 }, (_, at) => `line ${at} ${'x'.repeat(60)}`).join('\n');
+        await type(page, 1, 'clear; cat >/tmp/pasted; wc -l /tmp/pasted\r');
+        await page.waitForTimeout(500);
+        await page.evaluate((text) => globalThis.workshop.terminals.all[0].screen.paste(`${text}\n`), lines);
+        await type(page, 1, '\x04');
+        await until(page, 1, /^500 \/tmp\/pasted$/);
+    },
+    'a machine that does not answer is noticed, and a restart keeps the files': async (page) => {
+        await write(page, 'my/05/note.c', 'kept\n');
+        await run(page, 'cd my/05 && cp note.c other.c');
+        await page.waitForTimeout(1000);
+        await run(page, 'kill -STOP $(pgrep -f /usr/local/sbin/alive)');
+        await page.locator('#frozen').waitFor({ state: 'visible', timeout: READY });
+        await page.evaluate(() => { delete document.body.dataset.ready; });
+        await page.locator('#frozen').getByRole('button', { name: 'マシンを作り直す' }).click();
+        await ready(page);
+        assert.equal((await run(page, 'cat my/05/other.c')).output, 'kept\n');
+    },
+    'a second tab does not overwrite the first': async (page, { open }) => {
+        const second = await open();
+        assert.equal(await second.locator('#banner').isVisible(), true);
+        await second.close();
+        assert.equal(await page.locator('#banner').isVisible(), false);
+    },
+    'a narrow window stacks the parts': async (page) => {
+        await page.setViewportSize({ width: 480, height: 900 });
+        const [guide, editor, terminal] = await Promise.all(['#guide', '#editor', '.terminal'].map((one) =>
+            page.locator(one).first().boundingBox()));
+        assert.ok(guide.y < editor.y && editor.y < terminal.y && guide.width > 440);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 480));
+    },
+};
+
+start(import.meta.url, 'check-site.mjs', (args) => withBrowser(async (browser) => {
+    const server = await serve(args[0], '127.0.0.1', 0);
+    const own = `http://127.0.0.1:${server.address().port}/`;
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, permissions: ['clipboard-read', 'clipboard-write'] });
+    const errors = [];
+    await context.route((url) => !url.href.startsWith(own) && url.protocol !== 'blob:', (route) => {
+        errors.push(`a request leaves: ${route.request().url()}`);
+        return route.abort();
+    });
+    const open = async () => {
+        const page = await context.newPage();
+        page.on('pageerror', (error) => errors.push(error.stack));
+        page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+        page.on('dialog', (dialog) => dialog.accept());
+        await page.goto(own);
+        await ready(page);
+        return page;
+    };
+    const page = await open();
+    let failed = 0;
+    for (const [name, trial] of Object.entries(TRIALS)) {
+        const begun = Date.now();
+        const error = await trial(page, { open, all: args.includes('--all') }).catch((reason) => reason);
+        failed += error ? 1 : 0;
+        console.log(`${error ? 'not ok' : 'ok'} ${name} (${((Date.now() - begun) / 1000).toFixed(1)} s)${error ? `\n${error.message}` : ''}`);
+    }
+    console.log(`${Object.keys(TRIALS).length - failed} passed, ${failed} failed`);
+    errors.forEach((text) => console.log(text));
+    server.close();
+    server.closeAllConnections();
+    return failed || errors.length ? 1 : 0;
+}));
