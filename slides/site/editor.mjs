@@ -1,23 +1,34 @@
 // main.c を書くところ。書いたものは、すぐにマシンと、このブラウザーに残す
 import { cpp } from '@codemirror/lang-cpp';
-import { indentUnit } from '@codemirror/language';
+import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
 import { unifiedMergeView } from '@codemirror/merge';
 import { Compartment, EditorState } from '@codemirror/state';
 import { EditorView, keymap } from '@codemirror/view';
 import { indentWithTab } from '@codemirror/commands';
+import { tags } from '@lezer/highlight';
 import { basicSetup } from 'codemirror';
 
 const DELAY = 150; // 続けて打っているあいだは待つ [ms]
 const encoder = new TextEncoder(), decoder = new TextDecoder();
+
+// 元の色のうち、地との比が 4.5 に足りないものがある
+const COLOURS = HighlightStyle.define([
+    { tag: tags.comment, color: '#7a4900' },
+    { tag: [tags.keyword, tags.modifier, tags.controlKeyword, tags.definitionKeyword], color: '#6b1d8a' },
+    { tag: [tags.string, tags.character, tags.special(tags.string)], color: '#9a1c1c' },
+    { tag: [tags.number, tags.bool, tags.null, tags.escape], color: '#155c2c' },
+    { tag: [tags.typeName, tags.processingInstruction, tags.labelName], color: '#123f82' },
+]);
 
 export class Editor {
     // save(path, bytes) は、書いたものを残す
     constructor(host, machine, save) {
         this.machine = machine;
         this.save = save;
-        this.difference = new Compartment();
+        this.lock = new Compartment();
+        this.locked = false;
         this.view = new EditorView({ parent: host, state: this.state('') });
-        machine.addEventListener('changed', ({ detail: { path } }) => path === this.path && !this.dirty && this.reload());
+        machine.addEventListener('changed', ({ detail: { path } }) => path === this.path && this.reload());
         for (const event of ['pagehide', 'visibilitychange'])
             addEventListener(event, () => this.flush());
     }
@@ -25,9 +36,11 @@ export class Editor {
     state(text, extensions = []) {
         return EditorState.create({
             doc: text,
-            extensions: [basicSetup, cpp(), indentUnit.of('    '), keymap.of([indentWithTab]),
-                this.difference.of([]), ...extensions,
+            extensions: [basicSetup, syntaxHighlighting(COLOURS), cpp(), indentUnit.of('    '),
+                keymap.of([indentWithTab, { key: 'Mod-s', run: () => this.flush() && true }]),
+                this.lock.of(EditorState.readOnly.of(this.locked)), ...extensions,
                 EditorView.contentAttributes.of({ 'aria-label': 'プログラム' }),
+                EditorView.domEventHandlers({ compositionend: () => void setTimeout(() => this.reload()) }),
                 EditorView.updateListener.of((update) => update.docChanged && this.changed())],
         });
     }
@@ -53,6 +66,8 @@ export class Editor {
     async open(path, before) {
         await this.flush();
         const [bytes, old] = await Promise.all([this.machine.read(path), before && this.machine.read(before)]);
+        if (path !== this.path)
+            await this.flush(); // 読むのを待つ間に打ったもの
         this.path = path;
         this.before = before;
         this.loading = true;
@@ -62,12 +77,16 @@ export class Editor {
         this.loading = false;
     }
 
-    // 日本語を変換している途中では、置き換えない
+    // 残せないタブでは、書けなくする
+    setLocked(locked) {
+        this.locked = locked;
+        this.view.dispatch({ effects: this.lock.reconfigure(EditorState.readOnly.of(locked)) });
+    }
+
+    // マシンの書いたものを見せる。打ったばかりのものと、日本語を変換している途中のものは、置き換えない
     async reload() {
-        if (this.view.composing)
-            return;
-        const text = decoder.decode(await this.machine.read(this.path) ?? new Uint8Array());
-        if (text === this.view.state.doc.toString() || this.dirty)
+        const path = this.path, text = path && decoder.decode(await this.machine.read(path) ?? new Uint8Array());
+        if (!path || path !== this.path || this.dirty || this.view.composing || text === this.view.state.doc.toString())
             return;
         this.loading = true;
         this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text } });

@@ -2,7 +2,7 @@
 import { Blocks } from './blocks.mjs';
 import { Editor } from './editor.mjs';
 import { Machine } from './machine.mjs';
-import { Store, isKept } from './store.mjs';
+import { Memory, Store, isKept } from './store.mjs';
 import { pack, unpack } from './tar.mjs';
 import { Terminals } from './terminals.mjs';
 
@@ -12,24 +12,34 @@ const machine = new Machine(files);
 const status = (text) => ($('#status').textContent = text);
 const terminals = new Terminals(machine, [...document.querySelectorAll('.terminal > div')]);
 const blocks = new Blocks(machine);
-let store, editor, step, ready = false;
+let store, editor, step, shipped, ready = false;
 
 const stepPath = (number) => files.steps[number];
 const isStep = (text) => Object.hasOwn(files.steps, text);
 
 // --- 残す ----------------------------------------------------------------------
+const same = (one, other) => one && other && one.length === other.length && one.every((byte, at) => byte === other[at]);
+
+// 配ったものと同じなら、残さない
 async function keep(path, bytes) {
     if (!store.owns)
         return;
-    await (bytes ? store.put(path, bytes) : store.remove(path)).catch((error) => status(`保存できません: ${error.message}`));
+    const change = bytes && !same(bytes, shipped?.get(path)) ? store.put(path, bytes) : store.remove(path);
+    await change.catch((error) => store.owns && status(`保存できません: ${error.message}`));
 }
 
-// マシンの書いたもの、消したもの
-machine.addEventListener('changed', async ({ detail: { path } }) => {
-    if (isKept(path))
-        await keep(path, await machine.read(path));
-    if (path.startsWith('my/'))
+// マシンの書いたもの、消したもの。作り直している間の「ない」は、消したのではない
+async function saveChanged(path) {
+    const bytes = isKept(path) && await machine.read(path);
+    if (ready && isKept(path))
+        await keep(path, bytes);
+    if (ready && path.startsWith('my/'))
         await showFiles();
+}
+
+let saving = Promise.resolve();
+machine.addEventListener('changed', ({ detail: { path } }) => {
+    saving = saving.then(() => saveChanged(path));
 });
 
 // 残してあるものを、新しいマシンに戻す
@@ -38,21 +48,56 @@ async function putBack() {
         await machine.write(path, bytes.slice());
 }
 
+async function readShipped() {
+    const paths = (await machine.list()).filter((path) => path.startsWith('steps/'));
+    return new Map(await Promise.all(paths.map(async (path) => [path, await machine.read(path)])));
+}
+
+// ほかのタブの書いたものに、このマシンをそろえる
+async function catchUp() {
+    const stored = new Map(await store.all());
+    for (const path of (await machine.list()).filter((one) => isKept(one) && !stored.has(one))) {
+        if (!shipped.has(path))
+            await machine.remove(path);
+        else if (!same(await machine.read(path), shipped.get(path)))
+            await machine.write(path, shipped.get(path).slice());
+    }
+    await putBack();
+    await showFiles(true);
+}
+
 // --- 手引き --------------------------------------------------------------------
-async function showStep(number) {
+async function fetchText(url) {
+    const response = await fetch(url);
+    if (!response.ok)
+        throw new Error(`${url}: ${response.status}`);
+    return response.text();
+}
+
+async function showStep(number, place = 0) {
+    if (number === step)
+        return;
     step = number;
     $('#step').value = number;
     $('#deck').href = `slides/${number}.html`;
-    const [html, data] = await Promise.all([
-        fetch(`guides/${number}.html`).then((response) => response.text()),
-        fetch(`guides/${number}.json`).then((response) => response.json())]);
-    blocks.show(data);
+    const [html, data] = await Promise.all(['html', 'json'].map((kind) => fetchText(`guides/${number}.${kind}`)))
+        .catch((error) => [`<p>手引きを読めません (${error.message})。ページを読み込み直してください。</p>`, '{"tokens": {}, "blocks": []}']);
+    if (number !== step)
+        return; // 待つ間に、ほかを選んだ
+    blocks.show(JSON.parse(data));
     $('#guide').innerHTML = html;
-    $('#guide').scrollTop = 0;
+    $('#guide').scrollTop = place;
     if (ready)
         await showFiles(true);
     await store.set('step', number).catch(() => {});
 }
+
+// 読んでいたところを覚える
+let scrolled;
+$('#guide').addEventListener('scroll', () => {
+    clearTimeout(scrolled);
+    scrolled = setTimeout(() => store.set('place', [step, $('#guide').scrollTop]).catch(() => {}), 300);
+});
 
 function verdictText({ ok, quiet, message, document, terminal, prompt, wanted }) {
     if (ok && quiet)
@@ -157,7 +202,8 @@ $('#file').addEventListener('change', ({ target }) => editor.open(shown[target.v
 
 // --- ボタン --------------------------------------------------------------------
 document.querySelectorAll('[data-make]').forEach((button) => button.addEventListener('click', async () => {
-    await editor.flush();
+    await editor?.flush();
+    terminals.used = true;
     const word = button.dataset.make;
     machine.type(1, `make ${word}${word === 'progress' ? '' : step}\r`);
     terminals.focus(1);
@@ -165,22 +211,32 @@ document.querySelectorAll('[data-make]').forEach((button) => button.addEventList
 
 async function restart() {
     status('マシンを作り直しています…');
-    ready = false;
     await editor.flush();
+    await saving;
+    ready = false;
+    terminals.reset();
     await machine.restart();
 }
 
 $('#restart').addEventListener('click', restart);
 $('#about').addEventListener('click', () => $('#machine').showModal());
-$('#take').addEventListener('click', () => store.take());
+$('#take').addEventListener('click', async () => {
+    await store.take();
+    await catchUp();
+});
+$('#upload-button').addEventListener('click', () => $('#upload').click());
 
 $('#download').addEventListener('click', async () => {
     await editor.flush();
     const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([pack(await store.all())], { type: 'application/x-tar' }));
+    try {
+        link.href = URL.createObjectURL(new Blob([pack(await store.all())], { type: 'application/x-tar' }));
+    } catch (error) {
+        return status(`ダウンロードできません: ${error.message}`);
+    }
     link.download = 'container-steps.tar';
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // すぐに消すと、始まらないブラウザーがある
 });
 
 $('#upload').addEventListener('change', async ({ target }) => {
@@ -198,17 +254,18 @@ $('#upload').addEventListener('change', async ({ target }) => {
     target.value = '';
 });
 
-terminals.addEventListener('wide', () => status('全角文字で打っています。半角に切り替えてください'));
+terminals.addEventListener('wide', ({ detail }) =>
+    status(detail ? '全角文字で打っています。半角に切り替えてください' : ''));
 
 // F6 で、手引き、エディター、端末 1、端末 2 を巡る
-const places = [() => $('#guide').focus(), () => editor.focus(), () => terminals.focus(1), () => terminals.focus(2)];
-let place = 0;
+const places = [$('#guide'), $('#editor'), ...document.querySelectorAll('.terminal')];
+const enter = [() => $('#guide').focus(), () => editor.focus(), () => terminals.focus(1), () => terminals.focus(2)];
 addEventListener('keydown', (event) => {
     if (event.key !== 'F6')
         return;
     event.preventDefault();
-    place = (place + (event.shiftKey ? places.length - 1 : 1)) % places.length;
-    places[place]();
+    const here = places.findIndex((place) => place.contains(document.activeElement));
+    enter.at(event.shiftKey ? Math.max(here, 0) - 1 : (here + 1) % enter.length)();
 }, true);
 
 // Ctrl-W はタブを閉じるキーなので、尋ねる。書いたものは、もう残してある
@@ -222,6 +279,7 @@ addEventListener('beforeunload', (event) => {
 machine.addEventListener('progress', ({ detail: { loaded } }) =>
     status(`マシンを読み込んでいます… ${(loaded / 1e6).toFixed(1)} MB`));
 machine.addEventListener('ready', async () => {
+    shipped ??= await readShipped();
     await putBack();
     ready = true;
     await showFiles(true);
@@ -231,22 +289,39 @@ machine.addEventListener('ready', async () => {
     if (!location.search.includes('cold'))
         await machine.run('nice -n 19 sudo -u attendee make check04 BIN=./step04');
 });
-machine.addEventListener('frozen', () => !$('#frozen').open && $('#frozen').showModal());
+machine.addEventListener('frozen', () => {
+    if ($('#frozen').open)
+        return;
+    $('#frozen').returnValue = ''; // 前の答えが残っている
+    $('#frozen').showModal();
+});
 machine.addEventListener('alive', () => $('#frozen').close('wait'));
 $('#frozen').addEventListener('close', () => $('#frozen').returnValue === 'restart' && restart());
 
+// 書けるタブかどうかを、見えるようにする
+function showOwner() {
+    $('#banner').hidden = store.owns && !store.forgets;
+    $('#upload-button').disabled = !store.owns;
+    editor.setLocked(!store.owns);
+    if (!store.forgets)
+        return;
+    $('#banner span').textContent = 'このブラウザーには、書いたものを残せません。終わる前に、ダウンロードしてください。';
+    $('#take').hidden = true;
+}
+
 async function begin() {
-    store = await Store.open();
-    const banner = () => ($('#banner').hidden = store.owns);
-    store.addEventListener('lost', banner);
-    store.addEventListener('owns', banner);
-    banner();
+    store = await Store.open().catch(() => new Memory());
     editor = new Editor($('#editor'), machine, keep);
+    store.addEventListener('lost', showOwner);
+    store.addEventListener('owns', showOwner);
+    showOwner();
     $('#step').replaceChildren(...Object.entries(files.steps).map(([number, path]) =>
         new Option(path.replace(/^steps\//, ''), number)));
     const wanted = location.hash.slice(1);
-    await showStep(isStep(wanted) ? wanted : await store.setting('step') ?? '01');
-    await machine.start();
+    const first = isStep(wanted) ? wanted : await store.setting('step') ?? '01';
+    const [number, place] = await store.setting('place') ?? [];
+    await showStep(first, number === first ? place : 0);
+    await machine.start().catch((error) => status(`マシンを始められません: ${error.message}`));
 }
 
 // ブラウザーのコンソールと、テストから触れる

@@ -1,15 +1,27 @@
 // 受講者のファイルを、1 つの tar (ustar) にする。読むほうは、GNU tar や bsdtar のものも読める
 const BLOCK = 512;
 const encoder = new TextEncoder(), decoder = new TextDecoder();
-const isOurs = (path) => /^(my|steps)\/./.test(path) && !path.split('/').includes('..');
+// 制御文字、空の名前、. と .. のあるものは受けない
+const isOurs = (path) => /^(my|steps)\//.test(path) && !/[\x00-\x1f\x7f]/.test(path) &&
+    path.split('/').every((name) => !['', '.', '..'].includes(name));
+// macOS の tar が、属性のために加えるもの
+const isExtra = (path) => /(^|\/)\._[^/]*$/.test(path);
+
+// ustar の名前は 100 バイトまで。それより長ければ、/ で分けた前半を、別のところに置く
+function split(path) {
+    const size = (text) => encoder.encode(text).length;
+    const cuts = [...path.matchAll(/\//g)].map(({ index }) => [path.slice(index + 1), path.slice(0, index)]);
+    const fits = [[path, ''], ...cuts].find(([name, prefix]) => size(name) <= 100 && size(prefix) <= 155);
+    if (!fits)
+        throw new Error(`the name is too long for tar: ${path}`);
+    return fits;
+}
 
 function header(path, size) {
-    const name = encoder.encode(path);
-    if (name.length > 100)
-        throw new Error(`the name is too long for tar: ${path}`);
-    const block = new Uint8Array(BLOCK);
+    const block = new Uint8Array(BLOCK), [name, prefix] = split(path);
     const put = (text, at) => block.set(encoder.encode(text), at);
-    block.set(name, 0);
+    put(name, 0);
+    put(prefix, 345);
     put('0000644\0', 100);
     put('0001750\0', 108);
     put('0001750\0', 116);
@@ -58,7 +70,7 @@ export function unpack(tar) {
             continue;
         }
         longer = undefined;
-        if (type === '5' || type === 'g')
+        if (type === '5' || type === 'g' || isExtra(path))
             continue;
         if (type !== '0' && type !== '' || !isOurs(path))
             throw new Error(`not a file of this workshop: ${path}`);

@@ -5,12 +5,15 @@ import { Terminal } from '@xterm/xterm';
 
 const COLUMNS = 103, RATIO = 0.6; // 字の幅と高さの比。右端のスクロールバーの分だけ広く
 const SMALLEST = 11, LARGEST = 15;
+// 全角のまま打ったコマンド。引用符の中と、日本語に続く記号は、そう書きたいもの
+const WIDE = /[０-９Ａ-Ｚａ-ｚ　]|(^|[\s;|&])[！-～]/, QUOTED = /(["']).*?\1/g;
 const THEME = { background: '#10181f', foreground: '#e8eef2', cursor: '#ffd166' };
 
 export class Terminals extends EventTarget {
     constructor(machine, hosts) {
         super();
         this.machine = machine;
+        this.wide = false;
         this.all = hosts.map((host, at) => this.open(host, at + 1));
         machine.addEventListener('output', ({ detail: { terminal, bytes } }) =>
             this.all[terminal - 1].screen.write(bytes));
@@ -66,10 +69,22 @@ export class Terminals extends EventTarget {
 
     // 全角のまま打ったコマンドは、見つからない。Enter のときに知らせる
     watchWidth(text, one) {
-        one.line = /[\r\x03\x15]/.test(one.line) ? '' : one.line;
-        one.line += text;
-        if (text.endsWith('\r') && /(^|[\s;|&])[\uff01-\uff5e\u3000]/.test(one.line))
-            this.dispatchEvent(new Event('wide'));
+        if (text !== '\r') {
+            one.line = (one.line + text).replace(/[^\x7f]\x7f/gu, '').replace(/^.*[\r\x03\x15]/s, '');
+            return;
+        }
+        const wide = one.screen.buffer.active.type === 'normal' && WIDE.test(one.line.replace(QUOTED, ''));
+        one.line = '';
+        if (wide !== this.wide)
+            this.dispatchEvent(new CustomEvent('wide', { detail: this.wide = wide }));
+    }
+
+    // 新しいマシンには、前のプログラムの画面もモードもない
+    reset() {
+        for (const one of this.all) {
+            one.screen.reset();
+            one.line = '';
+        }
     }
 
     focus(number) {
