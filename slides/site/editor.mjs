@@ -38,7 +38,7 @@ export class Editor {
             doc: text,
             extensions: [basicSetup, syntaxHighlighting(COLOURS), cpp(), indentUnit.of('    '),
                 keymap.of([indentWithTab, { key: 'Mod-s', run: () => this.flush() && true }]),
-                this.lock.of(EditorState.readOnly.of(this.locked)), ...extensions,
+                this.lock.of(this.readOnly()), ...extensions,
                 EditorView.contentAttributes.of({ 'aria-label': 'プログラム' }),
                 EditorView.domEventHandlers({ compositionend: () => void setTimeout(() => this.reload()) }),
                 EditorView.updateListener.of((update) => update.docChanged && this.changed())],
@@ -73,14 +73,18 @@ export class Editor {
         this.loading = true;
         this.view.setState(this.state(decoder.decode(bytes ?? new Uint8Array()), old ? [
             unifiedMergeView({ original: decoder.decode(old), mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
-            EditorState.readOnly.of(true)] : []));
+        ] : []));
         this.loading = false;
     }
 
-    // 残せないタブでは、書けなくする
+    // 残せないタブと、差分では、書けなくする
+    readOnly() {
+        return EditorState.readOnly.of(this.locked || this.before !== undefined);
+    }
+
     setLocked(locked) {
         this.locked = locked;
-        this.view.dispatch({ effects: this.lock.reconfigure(EditorState.readOnly.of(locked)) });
+        this.view.dispatch({ effects: this.lock.reconfigure(this.readOnly()) });
     }
 
     // マシンの書いたものを見せる。打ったばかりのものと、日本語を変換している途中のものは、置き換えない

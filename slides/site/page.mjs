@@ -258,7 +258,7 @@ terminals.addEventListener('wide', ({ detail }) =>
     status(detail ? '全角文字で打っています。半角に切り替えてください' : ''));
 
 // F6 で、手引き、エディター、端末 1、端末 2 を巡る
-const places = [$('#guide'), $('#editor'), ...document.querySelectorAll('.terminal')];
+const places = [$('#guide'), $('#editor'), ...document.querySelectorAll('section.terminal')];
 const enter = [() => $('#guide').focus(), () => editor.focus(), () => terminals.focus(1), () => terminals.focus(2)];
 addEventListener('keydown', (event) => {
     if (event.key !== 'F6')

@@ -256,7 +256,6 @@ describe('the editor', () => {
         await typeAtEnd(page, 'int now;');
         const stopped = await page.evaluate(() => new Promise((done) => {
             addEventListener('keydown', (event) => event.code === 'KeyS' && setTimeout(() => done(event.defaultPrevented)));
-            globalThis.pressed = true;
             const event = new KeyboardEvent('keydown', { key: 's', code: 'KeyS', keyCode: 83, ctrlKey: true, bubbles: true, cancelable: true });
             document.querySelector('#editor .cm-content').dispatchEvent(event);
         }));
@@ -358,11 +357,11 @@ describe('the terminals', () => {
 
 describe('the keyboard alone', () => {
     const place = (page) => page.evaluate(() => document.activeElement.id ||
-        document.activeElement.closest('#editor, .terminal')?.getAttribute('aria-label') || 'editor');
+        document.activeElement.closest('#editor, section.terminal')?.getAttribute('aria-label') || 'editor');
 
     test('F6 and Shift-F6 go round from where the focus is', async () => {
         const page = await started();
-        await page.locator('.terminal').nth(1).click();
+        await page.locator('section.terminal').nth(1).click();
         await page.keyboard.press('F6');
         assert.equal(await place(page), 'guide');
         await page.keyboard.press('Shift+F6');
@@ -402,6 +401,53 @@ describe('the keyboard alone', () => {
         await page.keyboard.press('Tab');
         assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), 'none');
     });
+});
+
+describe('what is seen', () => {
+    // 字と地の明るさの比。WCAG 2 の AA は 4.5 以上
+    const faint = (page, selector) => page.evaluate((wanted) => {
+        const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+        const light = (text) => rgb(text).slice(0, 3).map((value) => value / 255)
+            .map((value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+        const ground = (one) => {
+            for (; one; one = one.parentElement) {
+                const colour = getComputedStyle(one).backgroundColor;
+                if ((rgb(colour)[3] ?? 1) === 1)
+                    return colour;
+            }
+            return 'rgb(255, 255, 255)';
+        };
+        return [...document.querySelectorAll(wanted)].filter((one) => one.checkVisibility() && one.textContent.trim())
+            .map((one) => [light(getComputedStyle(one).color), light(ground(one)), one])
+            .map(([ink, paper, one]) => [(Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05), one.textContent.slice(0, 30)])
+            .filter(([ratio]) => ratio < 4.5);
+    }, selector);
+
+    test('text and code have a contrast of 4.5', async () => {
+        const page = await open();
+        await writes(page, OWN, readFileSync('steps/05-pid-mount/main.c', 'utf8'));
+        await shows(page, '#include');
+        await page.evaluate(() => (document.querySelector('#banner').hidden = false));
+        assert.deepEqual(await faint(page, 'header *, #banner, .bar *, .terminals h2, #editor .cm-line, #editor .cm-line span, #editor .cm-gutterElement'), []);
+        await page.locator('#file').selectOption({ label: '自分の main.c と、前のステップとの差分' });
+        await page.waitForSelector('#editor .cm-changedLine, #editor .cm-insertedLine');
+        assert.deepEqual(await faint(page, '#editor .cm-line, #editor .cm-line span, #editor .cm-deletedChunk *'), []);
+    });
+
+    for (const width of [1440, 1024, 900, 899, 480, 320])
+        test(`at ${width} pixels nothing is cut off at the side`, async () => {
+            const page = await open();
+            await page.setViewportSize({ width, height: 900 });
+            const [whole, guide, editor, terminal] = await page.evaluate(() => [document.documentElement.scrollWidth,
+                ...['#guide', '#editor', 'section.terminal'].map((one) => document.querySelector(one).getBoundingClientRect().toJSON())]);
+            assert.ok(whole <= width, `${whole}`);
+            assert.ok(editor.height > 150 && terminal.height > 100, `${editor.height} ${terminal.height}`);
+            if (width < 900)
+                assert.ok(guide.bottom <= editor.top && editor.bottom <= terminal.top);
+            else
+                assert.ok(guide.right <= editor.left && editor.bottom <= terminal.top);
+        });
 });
 
 test('what is downloaded is a tar of the kept files', async () => {

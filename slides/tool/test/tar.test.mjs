@@ -21,6 +21,21 @@ test('tar(1) unpacks what the page packs', () => {
         assert.deepEqual(new Uint8Array(readFileSync(join(directory, path))), content);
 });
 
+test('a name of over 100 bytes is divided, and one that cannot be is refused', () => {
+    const long = `my/05/${'長い'.repeat(12)}/${'名前'.repeat(14)}.c`;
+    writeFileSync(join(directory, 'a.tar'), pack([[long, bytes('a\n')]]));
+    tar('-xf', join(directory, 'a.tar'));
+    assert.equal(readFileSync(join(directory, long), 'utf8'), 'a\n');
+    assert.deepEqual(unpack(pack([[long, bytes('a\n')]])), [[long, bytes('a\n')]]);
+    assert.throws(() => pack([[`my/${'x'.repeat(101)}`, bytes('')]]), /too long/);
+});
+
+test('what the tar of macOS adds is left out, and odd names are refused', () => {
+    assert.deepEqual(unpack(pack([['my/05/._main.c', bytes('x')], ['my/05/main.c', bytes('a')]])), [['my/05/main.c', bytes('a')]]);
+    for (const path of ['/my/a', 'my//a', 'my/./a', 'my/', 'my', 'my/a\nb', 'other/my/a', '../my/a'])
+        assert.throws(() => unpack(pack([[path, bytes('')]])), /not a file of this workshop/, path);
+});
+
 for (const format of ['ustar', 'gnu', 'pax'])
     test(`the page unpacks what tar(1) packs as ${format}`, () => {
         const long = `my/05/${'長'.repeat(format === 'ustar' ? 10 : 60)}.c`;
