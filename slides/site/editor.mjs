@@ -20,6 +20,14 @@ const COLOURS = HighlightStyle.define([
     { tag: [tags.typeName, tags.processingInstruction, tags.labelName], color: '#123f82' },
 ]);
 
+const PHRASES = {
+    '$ unchanged lines': '同じ $ 行',
+    'Find': '探す', 'Replace': '置き換え', 'next': '次', 'previous': '前', 'all': '全部', 'close': '閉じる',
+    'match case': '大文字と小文字を区別', 'by word': '単語単位', 'regexp': '正規表現', 'replace': '置き換える',
+    'replace all': '全部置き換える', 'Go to line': '行番号', 'go': '移動', 'current match': 'いまの一致',
+    'replaced match on line $': '$ 行目を置き換えました', 'replaced $ matches': '$ か所を置き換えました', 'on line': '行:',
+};
+
 export class Editor {
     // save(path, bytes) は、書いたものを残す
     constructor(host, machine, save) {
@@ -37,7 +45,7 @@ export class Editor {
         return EditorState.create({
             doc: text,
             extensions: [basicSetup, syntaxHighlighting(COLOURS), cpp(), indentUnit.of('    '),
-                keymap.of([indentWithTab, { key: 'Mod-s', run: () => this.flush() && true }]),
+                EditorState.phrases.of(PHRASES), keymap.of([indentWithTab, { key: 'Mod-s', run: () => this.flush() && true }]),
                 this.lock.of(this.readOnly()), ...extensions,
                 EditorView.contentAttributes.of({ 'aria-label': 'プログラム' }),
                 EditorView.domEventHandlers({ compositionend: () => void setTimeout(() => this.reload()) }),

@@ -11,12 +11,16 @@ const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '
 // もう圧縮してあるもの
 const PACKED = new Set(['.zst', '.bin']);
 
+// root の下の普通のファイル。読めない URL や、ないものは undefined
 function fileOf(root, url) {
-    const path = join(root, normalize(decodeURIComponent(new URL(url, 'http://localhost').pathname)));
-    if (!path.startsWith(root))
+    try {
+        const path = join(root, normalize(decodeURIComponent(new URL(url, 'http://localhost').pathname)));
+        const inside = path === join(root, '/') ? join(path, 'index.html') : path;
+        const found = statSync(inside, { throwIfNoEntry: false });
+        return inside.startsWith(join(root, '/')) && found?.isFile() ? { path: inside, size: found.size, mtime: found.mtime } : undefined;
+    } catch {
         return undefined;
-    const found = statSync(path, { throwIfNoEntry: false });
-    return found?.isDirectory() ? fileOf(root, join(url, 'index.html')) : found && { path, ...found, size: found.size };
+    }
 }
 
 function answer(root, request, response) {

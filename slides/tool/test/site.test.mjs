@@ -374,8 +374,12 @@ describe('the keyboard alone', () => {
 
     test('Enter on the upload button opens the chooser, and the files are put back', async () => {
         const page = await open();
+        // 受け取る用意は、遅れて整う。押すより、ずっと前に頼んでおく
+        const opened = page.waitForEvent('filechooser', { timeout: 5000 });
+        await page.waitForTimeout(100);
         await page.locator('#upload-button').focus();
-        const [chooser] = await Promise.all([page.waitForEvent('filechooser', { timeout: 5000 }), page.keyboard.press('Enter')]);
+        await page.keyboard.press('Enter');
+        const chooser = await opened;
         await chooser.setFiles({ name: 'a.tar', mimeType: 'application/x-tar', buffer: Buffer.from(pack([[OWN, bytes('int up;\n')]])) });
         await shows(page, 'int up;');
         assert.deepEqual(await kept(page), { [OWN]: 'int up;\n' });
@@ -433,6 +437,16 @@ describe('what is seen', () => {
         await page.locator('#file').selectOption({ label: '自分の main.c と、前のステップとの差分' });
         await page.waitForSelector('#editor .cm-changedLine, #editor .cm-insertedLine');
         assert.deepEqual(await faint(page, '#editor .cm-line, #editor .cm-line span, #editor .cm-deletedChunk *'), []);
+    });
+
+    test('a message in the status line does not resize the terminals', async () => {
+        const page = await open();
+        const sizes = () => machine(page, 'return machine.sizes.length');
+        await page.waitForTimeout(300);
+        const before = await sizes();
+        await page.evaluate(() => (document.querySelector('#status').textContent = '全角文字で打っています。半角に切り替えてください'));
+        await page.waitForTimeout(300);
+        assert.equal(await sizes(), before);
     });
 
     for (const width of [1440, 1024, 900, 899, 480, 320])
