@@ -81,7 +81,8 @@ async function showStep(number, place = 0) {
     $('#step').value = number;
     $('#deck').href = `slides/${number}.html`;
     const [html, data] = await Promise.all(['html', 'json'].map((kind) => fetchText(`guides/${number}.${kind}`)))
-        .catch((error) => [`<p>手引きを読めません (${error.message})。ページを読み込み直してください。</p>`, '{"tokens": {}, "blocks": []}']);
+        .catch(({ message }) => [`<p>手引きを読めません (${message})。ページを読み込み直してください。</p>`,
+            '{"tokens": {}, "blocks": []}']);
     if (number !== step)
         return; // 待つ間に、ほかを選んだ
     blocks.show(JSON.parse(data));

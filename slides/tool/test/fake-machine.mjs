@@ -5,6 +5,7 @@ const SHIPPED = { 'steps/01-fork-exec/main.c': 'int one;\n', 'steps/02-namespace
 export class Machine extends EventTarget {
     constructor() {
         super();
+        this.starts = 0;
         this.typed = { 1: '', 2: '' };
         this.sizes = [];
         this.pause = 0; // read が返るまでの時間 [ms]
@@ -16,6 +17,7 @@ export class Machine extends EventTarget {
     }
 
     async start() {
+        this.starts++;
         if (globalThis.broken)
             throw new Error('no state');
         this.files = new Map(Object.entries(SHIPPED).map(([path, text]) => [path, bytes(text)]));

@@ -387,12 +387,13 @@ describe('the keyboard alone', () => {
 
     test('Escape in the dialog of a frozen machine waits, also after an earlier restart', async () => {
         const page = await open();
-        const frozen = () => machine(page, 'machine.tell("frozen", { reason: "silent" }); machine.starts = 0; const start = machine.start; machine.start = function () { machine.starts++; return start.call(this); }');
+        const frozen = () => machine(page, 'machine.starts = 0; machine.tell("frozen", { reason: "silent" })');
         await frozen();
         await page.locator('#frozen button[value=restart]').click();
         await soon(page, () => globalThis.workshop.machine.starts === 1);
         await frozen();
         await page.keyboard.press('Escape');
+        await page.locator('#frozen').waitFor({ state: 'hidden', timeout: 5000 });
         await page.waitForTimeout(200);
         assert.equal(await machine(page, 'return machine.starts'), 0);
     });
