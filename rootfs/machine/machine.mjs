@@ -1,8 +1,8 @@
 // v86 の中のマシンの、組み立てと、hvc2 越しの命令。状態を保存する Node と、ページの Worker が使う
 const COMMAND_LINE = 'console=ttyS0 quiet rootfstype=ramfs tsc=reliable mitigations=off random.trust_cpu=on ' +
     'nowatchdog init_on_free=1';
-const CHUNK = 256; // 1 度に 4 kB より多く渡すと、黙って捨てられる
-const PAUSE = 25;  // 反響がなくても、これだけ待てば次を渡す [ms]
+const CHUNK = 512; // 受け口の 1 つは 4 kB まで
+const PAUSE = 4;   // 受け口が空いたかを見る間隔 [ms]
 const AGENT = 2, ALIVE = 3;
 
 export const MEMORY = 192 * 1024 * 1024;
@@ -30,13 +30,10 @@ export class Ports {
         this.waiting = new Map();
         this.sending = [0, 1, 2, 3].map(() => Promise.resolve());
         this.last = 0;
-        this.heard = [];
+        this.age = 0; // 作り直した回数
         this.decoder = new TextDecoder();
         for (const port of [0, 1])
-            emulator.add_listener(`virtio-console${port}-output-bytes`, (bytes) => {
-                this.heard[port]?.();
-                output(port, bytes);
-            });
+            emulator.add_listener(`virtio-console${port}-output-bytes`, (bytes) => output(port, bytes));
         emulator.add_listener(`virtio-console${AGENT}-output-bytes`, (bytes) => this.answer(bytes));
         emulator.add_listener(`virtio-console${ALIVE}-output-bytes`, alive);
     }
@@ -44,25 +41,24 @@ export class Ports {
     // 続けて呼んでも、順に届く
     send(port, data) {
         const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+        const { age } = this;
         this.sending[port] = this.sending[port].then(async () => {
             for (let at = 0; at < bytes.length; at += CHUNK) {
-                if (at > 0)
-                    await this.echo(port);
+                await this.room(port, age);
+                if (this.age !== age)
+                    return;
                 this.emulator.bus.send(`virtio-console${port}-input-bytes`, bytes.subarray(at, at + CHUNK));
             }
         });
         return this.sending[port];
     }
 
-    // 前のものが届いて、反響が出るまで待つ
-    echo(port) {
-        return new Promise((done) => {
-            const limit = setTimeout(done, PAUSE);
-            this.heard[port] = () => {
-                clearTimeout(limit);
-                setTimeout(done, 2);
-            };
-        });
+    // マシンの受け口が空くまで待つ。空いていないと、v86 は黙って捨てる
+    async room(port, age) {
+        const { queues } = this.emulator.v86.cpu.devices.virtio_console.virtio;
+        const queue = queues[port === 0 ? 0 : 2 * port + 2];
+        while (!queue.has_request() && this.age === age)
+            await new Promise((done) => setTimeout(done, PAUSE));
     }
 
     ask() {
@@ -83,8 +79,9 @@ export class Ports {
         });
     }
 
-    // 作り直したマシンは、前の命令を知らない
+    // 作り直したマシンは、前の命令も、打ちかけたものも知らない
     forget() {
+        this.age++;
         for (const done of this.waiting.values())
             done({ status: 255, output: '' });
         this.waiting.clear();

@@ -87,6 +87,12 @@ export class Terminals extends EventTarget {
         }
     }
 
+    // 出たもの (巻き戻せるところまで)
+    text(number) {
+        const buffer = this.all[number - 1].screen.buffer.active;
+        return Array.from({ length: buffer.length }, (_, row) => buffer.getLine(row).translateToString(true)).join('\n');
+    }
+
     focus(number) {
         this.all[number - 1].screen.focus();
     }
