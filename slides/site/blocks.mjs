@@ -24,12 +24,10 @@ class Screen {
     forget() {
         this.raw = '';
         this.typed = false;
-        this.last = performance.now();
     }
 
     add(bytes) {
         this.raw += this.decoder.decode(bytes, { stream: true });
-        this.last = performance.now();
         this.changed();
     }
 

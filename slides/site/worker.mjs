@@ -5,16 +5,17 @@ import { Ports, options } from '../../rootfs/machine/machine.mjs';
 
 const HEALTH = 2_000;     // 生きているかを尋ねる間隔 [ms]
 const SILENT = 8_000;     // 返事がなければ、止まったとみなす [ms]
-const LOOK = 300;         // 9p に書かれたものを調べる間隔 [ms]
+const LOOK = 50;          // 9p に書かれたものを調べる間隔 [ms]
 
-let emulator, ports, answered, health, known, serial = '', frozen = false;
-const tell = (type, detail = {}, transfer = []) => postMessage({ type, detail }, transfer);
+let emulator, ports, fresh, answered, health, known, serial = '', frozen = false;
+const tell = (type, detail = {}) => postMessage({ type, detail });
+// マシンの時計を、今に合わせる
+const setClock = () => ports.run(`date -s @${Math.floor(Date.now() / 1000)}`);
 
 async function fetchBytes(url, progress) {
     const response = await fetch(url);
     if (!response.ok)
         throw new Error(`${url}: ${response.status}`);
-    const total = Number(response.headers.get('content-length')) || 0;
     const parts = [];
     let loaded = 0;
     for (const reader = response.body.getReader(); ;) {
@@ -22,7 +23,7 @@ async function fetchBytes(url, progress) {
         if (done)
             break;
         parts.push(value);
-        progress?.({ loaded: loaded += value.length, total });
+        progress?.({ loaded: loaded += value.length });
     }
     return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
@@ -52,12 +53,10 @@ async function start({ files }) {
     await begin();
 }
 
-let fresh;
-
 async function begin() {
     await emulator.run();
     await ports.ready();
-    await ports.run(`date -s @${Math.floor(Date.now() / 1000)}`);
+    await setClock();
     known = new Map(list().map((path) => [path, stamp(path)]));
     answered = real();
     frozen = false;
@@ -85,7 +84,7 @@ function checkHealth() {
     looked = now;
     if (slept) {
         answered = now;
-        ports.run(`date -s @${Math.floor(Date.now() / 1000)}`);
+        setClock();
     }
     if (now - answered > SILENT && !frozen)
         freeze('silent');
