@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import * as esbuild from 'esbuild';
 import { withBrowser } from '../browser.mjs';
 import { serve } from '../serve.mjs';
+import { bundle, writePage } from '../site.mjs';
 import { pack } from '../../site/tar.mjs';
 
-const SITE = fileURLToPath(new URL('../../site', import.meta.url));
 const FAKE = fileURLToPath(new URL('fake-machine.mjs', import.meta.url));
 const STEPS = { '01': 'steps/01-fork-exec', '02': 'steps/02-namespaces' };
 const OWN = 'my/02/main.c';
@@ -18,18 +17,13 @@ const bytes = (text) => new TextEncoder().encode(text);
 
 async function build(out) {
     const fake = { name: 'fake', setup: ({ onResolve }) => onResolve({ filter: /\/machine\.mjs$/ }, () => ({ path: FAKE })) };
-    await esbuild.build({
-        entryPoints: [join(SITE, 'page.mjs'), join(SITE, 'page.css')], outdir: out, bundle: true, format: 'esm',
-        logLevel: 'error', plugins: [fake],
-    });
+    await bundle(out, ['page.mjs', 'page.css'], { plugins: [fake] });
     mkdirSync(join(out, 'guides'));
     for (const number of Object.keys(STEPS)) {
         writeFileSync(join(out, `guides/${number}.html`), `<h1>${number}</h1><div style="height: 9000px"></div>`);
         writeFileSync(join(out, `guides/${number}.json`), '{"tokens": {}, "blocks": []}');
     }
-    const page = readFileSync(join(SITE, 'index.html'), 'utf8');
-    writeFileSync(join(out, 'index.html'), page.replace('<script type="module"',
-        () => `<script type="application/json" id="files">${JSON.stringify({ steps: STEPS })}</script>\n<script type="module"`));
+    writePage(out, { steps: STEPS });
 }
 
 // ブラウザーを、全部のテストの間、開いておく
@@ -37,7 +31,7 @@ let browser, server, out, context, errors, closed, close;
 before(async () => {
     out = mkdtempSync(join(tmpdir(), 'site-'));
     await build(out);
-    await esbuild.build({ entryPoints: [join(SITE, 'store.mjs')], outdir: out, format: 'esm', logLevel: 'error' });
+    await bundle(out, ['store.mjs']);
     server = await serve(out, '127.0.0.1', 0);
     await new Promise((opened, failed) => {
         closed = withBrowser((one) => new Promise((done) => {
