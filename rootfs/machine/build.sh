@@ -30,34 +30,35 @@ fail() {
 # --- カーネル --------------------------------------------------------------------
 # 設定かソースが変わったときだけ作る。1 度に 4 分ほどかかる
 make_kernel() {
-    local version key work
+    local version key kernel
     version=$(apt-cache show "$SOURCE" | sed -n 's/^Version: //p' | head -n 1)
     [[ -n $version ]] || fail "$SOURCE: no such package" 'sudo apt-get update && make setup-site'
     key=$(printf '%s\n' "$version" | cat - "$here/kernel.config" | sha256sum)
-    [[ ! -e $out/kernel-${key:0:16} ]] || {
-        ln -sf "kernel-${key:0:16}" "$out/bzImage"
-        return
-    }
-    work=$(mktemp -d "$out/kernel.XXXXXX")
+    kernel=kernel-${key:0:16}
+    [[ -e $out/$kernel ]] || (build_kernel "$out/$kernel")
+    ln -sf "$kernel" "$out/bzImage"
+}
+
+build_kernel() {
+    local make=(make -s ARCH=i386 "CROSS_COMPILE=$CROSS") work
+    work=$(mktemp -d "$out/source.XXXXXX")
     # shellcheck disable=SC2064 # 今のパスでよい
     trap "rm -rf '$work'" EXIT
-    pushd "$work" >/dev/null
+    cd "$work"
     apt-get -q download "$SOURCE" >log 2>&1 || fail "cannot download $SOURCE" 'sudo apt-get update'
     dpkg-deb --fsys-tarfile ./*.deb | tar -xO --wildcards '*.tar.xz' | tar -xJ --strip-components=1
     configure_kernel
-    make -s ARCH=i386 CROSS_COMPILE=$CROSS -j"$(nproc)" bzImage >log 2>&1 ||
+    "${make[@]}" -j"$(nproc)" bzImage >log 2>&1 ||
         fail 'the kernel does not build' "$(tail -n 5 log)"
-    cp arch/x86/boot/bzImage "$out/kernel-${key:0:16}"
-    ln -sf "kernel-${key:0:16}" "$out/bzImage"
-    popd >/dev/null
+    cp arch/x86/boot/bzImage "$1"
 }
 
 # 依存する設定がないと、書いた設定は黙って捨てられる
 configure_kernel() {
     local line
-    make -s ARCH=i386 CROSS_COMPILE=$CROSS tinyconfig >log 2>&1
+    "${make[@]}" tinyconfig >log 2>&1
     cat "$here/kernel.config" >>.config
-    make -s ARCH=i386 CROSS_COMPILE=$CROSS olddefconfig >log 2>&1
+    "${make[@]}" olddefconfig >log 2>&1
     grep -E '^(CONFIG_|# CONFIG_.* is not set)' "$here/kernel.config" | while read -r line; do
         case $line in
         '#'*) ! grep -q "^${line:2:${#line}-13}=" .config ;;
@@ -96,11 +97,11 @@ prune() {
     rm -rf usr/share/{doc,man,info,locale,lintian,bash-completion,gitweb,perl,perl5,bug,doc-base} \
         usr/share/{common-licenses,gdb,initramfs-tools,nano,pam,util-linux,debconf,zoneinfo} \
         usr/lib/git-core usr/lib/i386-linux-gnu/{perl,perl-base,gconv} \
-        usr/lib/i386-linux-gnu/{libdb-5.3.so,libperl*,libcurl*,libldap*,libkrb5*,libsqlite3*,libgnutls*,libp11*,libngtcp2*,libssh2*,libnettle*,libhogweed*,libbrotli*} \
-        usr/lib/i386-linux-gnu/{libsepol*,libsemanage*,libnghttp*,libexpat*,libk5crypto*,libtirpc*,libasn1*} \
-        usr/bin/{ss,rdma,vdir,dir,lscpu,pinky,localectl} \
-        usr/lib/i386-linux-gnu/{libtcc.a,libcap2,libgssapi*} usr/sbin/{tc,ldconfig} \
-        usr/bin/{localedef,cvtsudoers} usr/sbin/{sudo_logsrvd,sudo_sendlog} \
+        usr/lib/i386-linux-gnu/lib{perl,curl,ldap,sqlite3,gnutls,p11,ngtcp2,ssh2,nghttp,nettle}* \
+        usr/lib/i386-linux-gnu/lib{hogweed,brotli,krb5,k5crypto,gssapi,tirpc,asn1,sepol,semanage}* \
+        usr/lib/i386-linux-gnu/lib{expat,db-}* usr/lib/i386-linux-gnu/{libtcc.a,libcap2} \
+        usr/bin/{ss,rdma,vdir,dir,lscpu,pinky,localedef,cvtsudoers} \
+        usr/sbin/{tc,ldconfig,sudo_logsrvd,sudo_sendlog} \
         usr/include/linux/{nl80211,v4l2*,videodev2,vfio,kfd_ioctl,comedi,cec*,btrfs*,soundcard,kvm,rkisp1*}.h \
         usr/include/linux/{media,mtd,dvb,hdlc,raid,sunrpc,usb} \
         usr/include/{drm,sound,rdma,mtd,scsi,video,xen,misc} usr/bin/perl* usr/bin/{git-shell,scalar} \
@@ -144,7 +145,7 @@ copy_workshop() {
 make_initrd() {
     cd "$out/tree"
     find . -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-    date -d "@$SOURCE_DATE_EPOCH" +%s >built
+    echo "$SOURCE_DATE_EPOCH" >built # 保存するときの時刻
     find . -print0 | LC_ALL=C sort -z |
         cpio --quiet --null --create --format=newc --owner=0:0 --reproducible |
         zstd -q -T0 -10 -f -o "$out/initrd.zst"

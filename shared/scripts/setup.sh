@@ -4,7 +4,7 @@
 #   setup.sh run    そのうち、README の初めの 2 つを動かすものだけ
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
 #   setup.sh docs   スライドと手引きを作り、確かめるものも
-#   setup.sh site    ブラウザーのタブで動くページを作るものも
+#   setup.sh site   スライドと、ブラウザーのタブで動くページを作るものも
 #   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
 #   setup.sh list [run-docs]  入れずに、名前だけを表示する
 # make kit で作ったキットがあれば、run と引数なしは、ネットワークを使わない。
@@ -75,13 +75,11 @@ universal-ctags                 # スライドの差分を関数ごとに分け�
 '
 
 site='
-python3-markdown-it             # 手引き (Markdown) を読む
 flex bison bc                   # カーネルを作る
 gcc-i686-linux-gnu libc6-dev-i386-cross
 mmdebstrap uidmap debian-archive-keyring # i386 の Debian
 cpio zstd                       # 1 つのファイルにする
 seabios                         # v86 の BIOS
-chromium                        # 調べる
 '
 
 fail() {
