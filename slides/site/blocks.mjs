@@ -7,6 +7,7 @@ const AT_PROMPT = /(?:^|\n)((?:[~/]\S* )?[$#>] )$/;
 const SETTLE = 60;      // プロンプトのあと、これだけ静かなら終わり [ms]
 const STEADY = 1_000;   // 出力を待たないものは、これだけ静かなら、動き出したとみなす [ms]
 const LIMIT = 60_000;   // 1 つのコマンドを待つ時間 [ms]
+const KEPT = 1_000_000; // 覚えておく字の数
 
 function clean(raw) {
     return raw.replace(ESCAPES, '').replace(/\r+\n/g, '\n').split('\n')
@@ -27,12 +28,12 @@ class Screen {
     }
 
     add(bytes) {
-        this.raw += this.decoder.decode(bytes, { stream: true });
+        this.raw = (this.raw + this.decoder.decode(bytes, { stream: true })).slice(-KEPT);
         this.changed();
     }
 
     get prompt() {
-        return AT_PROMPT.exec(clean(this.raw))?.[1] ?? '';
+        return AT_PROMPT.exec(clean(this.raw.slice(-1_000)))?.[1] ?? '';
     }
 
     // 今までに出た行。打った行の反響と、終わりのプロンプトを除く
@@ -69,8 +70,9 @@ class Screen {
 }
 
 export class Blocks {
-    constructor(machine) {
+    constructor(machine, terminals) {
         this.machine = machine;
+        this.terminals = terminals;
         this.screens = new Map([1, 2].map((number) => [number, new Screen()]));
         this.queues = new Map([1, 2].map((number) => [number, Promise.resolve()]));
         machine.addEventListener('output', ({ detail: { terminal, bytes } }) => this.screens.get(terminal).add(bytes));
@@ -81,6 +83,11 @@ export class Blocks {
     show(data) {
         this.data = data;
         this.matcher = new Matcher(data.tokens);
+    }
+
+    // 端末に出ているプロンプト。何かが動いていれば、空。打って消した行は、画面を見ると分かる
+    prompt(terminal) {
+        return this.screens.get(terminal).prompt || (AT_PROMPT.exec(this.terminals.line(terminal))?.[1] ?? '');
     }
 
     // 比べずに打ち、終わるまで待つ: { ok, message }。何行あってもよい
@@ -113,8 +120,9 @@ export class Blocks {
     }
 
     async item(screen, block, item, runsOn, signal) {
-        if (item.prompt.trim() && screen.prompt !== item.prompt)
-            return { ok: false, prompt: screen.prompt, wanted: item.prompt };
+        const prompt = this.prompt(block.terminal);
+        if (item.prompt.trim() && prompt !== item.prompt)
+            return { ok: false, prompt, wanted: item.prompt };
         try {
             await this.type(screen, block.terminal, item, runsOn, signal);
         } catch (error) {

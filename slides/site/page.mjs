@@ -11,7 +11,7 @@ const files = JSON.parse($('#files').textContent); // build.mjs が書く
 const machine = new Machine(files);
 const status = (text) => ($('#status').textContent = text);
 const terminals = new Terminals(machine, [...document.querySelectorAll('.terminal > div')]);
-const blocks = new Blocks(machine);
+const blocks = new Blocks(machine, terminals);
 let store, editor, step, shipped, ready = false;
 
 const stepPath = (number) => files.steps[number];
@@ -203,6 +203,10 @@ $('#file').addEventListener('change', ({ target }) => editor.open(shown[target.v
 
 // --- ボタン --------------------------------------------------------------------
 document.querySelectorAll('[data-make]').forEach((button) => button.addEventListener('click', async () => {
+    // コンテナの中や、打ちかけた行に続けては打たない
+    if (blocks.prompt(1) !== '$ ')
+        return status('端末 1 のプロンプトが $ になってから、もう一度押してください');
+    status('');
     await editor?.flush();
     terminals.used = true;
     const word = button.dataset.make;

@@ -93,6 +93,12 @@ export class Terminals extends EventTarget {
         return Array.from({ length: buffer.length }, (_, row) => buffer.getLine(row).translateToString(true)).join('\n');
     }
 
+    // カーソルのある行の、カーソルまで
+    line(number) {
+        const { active } = this.all[number - 1].screen.buffer;
+        return active.getLine(active.baseY + active.cursorY)?.translateToString(false, 0, active.cursorX) ?? '';
+    }
+
     focus(number) {
         this.all[number - 1].screen.focus();
     }

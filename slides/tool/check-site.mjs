@@ -1,11 +1,13 @@
 // 作ったページを、本物のブラウザーで、受講者として試す: check-site.mjs DIR [--all]
 //   --all  手引きの「もっと」も
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { withBrowser } from './browser.mjs';
 import { start } from './cli.mjs';
 import { serve } from './serve.mjs';
 
+const MOST = 45e6, FIRST = 25e6; // 全体と、はじめて開くときに届くものの上限 [バイト]
 const READY = 60_000, BLOCK = 70_000, CHECK = 240_000; // 待つ時間の上限 [ms]
 const STEPS = ['01', '02', '03', '04', '05', '06', '07', '08', '09'];
 // ▶ で確かめないもの。書く、比べる、確かめるは、ほかで試す
@@ -48,6 +50,13 @@ async function playGuide(page, step, all) {
 
 // 1 つのタブで、順に試す
 const TRIALS = {
+    'the files, and what is sent to a new reader, are small enough': async (page, { sent, directory }) => {
+        const all = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+            .reduce((sum, { parentPath, path, name }) => sum + statSync(join(parentPath ?? path, name)).size, 0);
+        const first = (await Promise.all(sent)).reduce((sum, one) => sum + one, 0);
+        console.log(`# ${(all / 1e6).toFixed(1)} MB in all, ${(first / 1e6).toFixed(1)} MB to a new reader`);
+        assert.ok(all < MOST && first < FIRST);
+    },
     'the guides of all steps: every block of the main part prints what is written': async (page, { all }) => {
         const wrong = [];
         for (const step of STEPS)
@@ -134,20 +143,26 @@ start(import.meta.url, 'check-site.mjs', (args) => withBrowser(async (browser) =
         errors.push(`a request leaves: ${route.request().url()}`);
         return route.abort();
     });
+    // 裏での慣らしは、site.test.mjs が試す。ここでは、ほかの命令を待たせるだけ
     const open = async () => {
         const page = await context.newPage();
         page.on('pageerror', (error) => errors.push(error.stack));
         page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
         page.on('dialog', (dialog) => dialog.accept());
-        await page.goto(own);
+        await page.goto(`${own}?cold`);
         await ready(page);
         return page;
     };
+    const sent = [];
+    context.on('requestfinished', (request) => sent.push(request.sizes().then((sizes) =>
+        sizes.responseBodySize + sizes.responseHeadersSize)));
+    const begun = Date.now();
     const page = await open();
+    console.log(`# ready after ${((Date.now() - begun) / 1000).toFixed(1)} s`);
     let failed = 0;
     for (const [name, trial] of Object.entries(TRIALS)) {
         const begun = Date.now();
-        const error = await trial(page, { open, all: args.includes('--all') }).catch((reason) => reason);
+        const error = await trial(page, { open, sent: [...sent], directory: args[0], all: args.includes('--all') }).catch((reason) => reason);
         failed += error ? 1 : 0;
         console.log(`${error ? 'not ok' : 'ok'} ${name} (${((Date.now() - begun) / 1000).toFixed(1)} s)${error ? `\n${error.message}` : ''}`);
     }

@@ -8,6 +8,7 @@ export class Machine extends EventTarget {
         this.starts = 0;
         this.typed = { 1: '', 2: '' };
         this.sizes = [];
+        this.ran = [];
         this.pause = 0; // read が返るまでの時間 [ms]
         this.slow = 0;  // 作り直すのにかかる時間 [ms]
     }
@@ -22,7 +23,7 @@ export class Machine extends EventTarget {
             throw new Error('no state');
         this.files = new Map(Object.entries(SHIPPED).map(([path, text]) => [path, bytes(text)]));
         await new Promise((done) => setTimeout(done, this.slow));
-        this.tell('output', { terminal: 1, bytes: bytes('$ ') });
+        this.shows(1, '$ ');
         this.tell('ready');
     }
 
@@ -38,7 +39,8 @@ export class Machine extends EventTarget {
         this.sizes.push([terminal, rows, columns]);
     }
 
-    async run() {
+    async run(command) {
+        this.ran.push(command);
         return { status: 0, output: '' };
     }
 
@@ -63,6 +65,11 @@ export class Machine extends EventTarget {
     writes(path, text) {
         this.files.set(path, bytes(text));
         this.tell('changed', { path });
+    }
+
+    // マシンの中のプログラムが、端末に出した
+    shows(terminal, text) {
+        this.tell('output', { terminal, bytes: bytes(text) });
     }
 
     text(path) {

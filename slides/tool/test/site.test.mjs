@@ -309,6 +309,22 @@ describe('the terminals', () => {
         }
     });
 
+    test('a button types at an empty prompt only: not into a program, nor after half a line', async () => {
+        const page = await open();
+        const shows = (text) => machine(page, 'machine.shows(...args)', 1, text);
+        const press = () => page.getByRole('button', { name: '進み具合' }).click();
+        for (const busy of ['ls', '\r\n/ # ', '\r\nworking\r\n']) {
+            await shows(busy);
+            await press();
+            assert.match(await status(page), /端末 1 のプロンプトが \$ になってから/);
+        }
+        await shows('\r\n$ ab\b \b\b \b');
+        await soon(page, () => globalThis.workshop.terminals.line(1) === '$ ');
+        await press();
+        assert.equal(await typed(page, 1), 'make progress\r');
+        assert.equal(await status(page), '');
+    });
+
     test('what is composed arrives once, a wide space too', async () => {
         const page = await open();
         await focus(page, 1);
@@ -466,6 +482,12 @@ test('what is downloaded is a tar of the kept files', async () => {
     const { unpack } = await import('../../site/tar.mjs');
     const found = unpack(new Uint8Array(readFileSync(await download.path())));
     assert.deepEqual(found.map(([path, content]) => [path, new TextDecoder().decode(content)]), [[OWN, 'int mine;\n']]);
+});
+
+test('a check runs in the background as soon as the machine is ready; not with ?cold', async () => {
+    const ran = (page) => machine(page, 'return machine.ran');
+    assert.match((await ran(await open())).join(), /make check04/);
+    assert.deepEqual(await ran(await open('?cold')), []);
 });
 
 test('a machine that cannot be loaded is told', async () => {
