@@ -48,6 +48,12 @@ async function playGuide(page, step, all) {
     return wrong;
 }
 
+// 学習者のボタン。端末 1 のプロンプトが出てから押す
+async function press(page, name) {
+    await page.waitForFunction(() => globalThis.workshop.blocks.prompt(1) === '$ ');
+    await page.getByRole('button', { name }).click();
+}
+
 // 1 つのタブで、順に試す
 const TRIALS = {
     'the files, and what is sent to a new reader, are small enough': async (page, { sent, directory }) => {
@@ -65,11 +71,11 @@ const TRIALS = {
     },
     'make start05 opens the own program in the editor': async (page) => {
         await page.evaluate(() => { location.hash = '05'; });
-        await page.getByRole('button', { name: '書き始める' }).click();
+        await press(page, '書き始める');
         await page.waitForFunction(() => document.querySelector('#file').selectedOptions[0]?.textContent === '自分の main.c');
     },
     'make check05 says what is missing': async (page) => {
-        await page.getByRole('button', { name: '確かめる' }).click();
+        await press(page, '確かめる');
         await until(page, 1, /要件 \d+ 個のうち、\d+ 個を満たしています/, CHECK);
         assert.match(await screen(page, 1), /✗ コンテナ内の echo \$\$ が 1 になる/);
     },
@@ -80,7 +86,7 @@ const TRIALS = {
         await page.evaluate((text) => navigator.clipboard.writeText(text), answer);
         await page.keyboard.press('Control+V');
         await type(page, 1, 'clear\r');
-        await page.getByRole('button', { name: '確かめる' }).click();
+        await press(page, '確かめる');
         await until(page, 1, /要件 (\d+) 個のうち、\1 個を満たしています/, CHECK);
     },
     'a reload keeps the program and the progress': async (page) => {
