@@ -92,25 +92,36 @@ make_tree() {
     # パッケージのプログラムは動かさない (extract) ので、どの CPU でも作れる
     mmdebstrap --quiet --mode=unshare --architectures=i386 --variant=extract --include="$list" \
         --format=tar "$SUITE" - "deb $MIRROR $SUITE main" | tar -C "$out/tree" --no-same-owner -xf -
-    (cd "$out/tree" && prune && cp -a "$here/skeleton/." . && link_alternatives)
+    (cd "$out/tree" && prune && check_libraries && cp -a "$here/skeleton/." . && link_alternatives)
     copy_workshop
 }
 
-# 使わないもの: 文書、翻訳、perl、git のネットワークのためのもの、静的なライブラリ
+# 使わないもの: 文書、翻訳、perl、git のネットワークのためのもの、静的なライブラリ、ほかの CPU のヘッダー
 prune() {
     rm -rf usr/share/{doc,man,info,locale,lintian,bash-completion,gitweb,perl,perl5,bug,doc-base} \
         usr/share/{common-licenses,gdb,initramfs-tools,nano,pam,util-linux,debconf,zoneinfo} \
         usr/lib/git-core usr/lib/i386-linux-gnu/{perl,perl-base,gconv} \
         usr/lib/i386-linux-gnu/lib{perl,curl,ldap,sqlite3,gnutls,p11,ngtcp2,ssh2,nghttp,nettle}* \
-        usr/lib/i386-linux-gnu/lib{hogweed,brotli,krb5,k5crypto,gssapi,tirpc,asn1,sepol,semanage}* \
-        usr/lib/i386-linux-gnu/lib{expat,db-}* usr/lib/i386-linux-gnu/{libtcc.a,libcap2} \
-        usr/bin/{ss,rdma,vdir,dir,lscpu,pinky,localedef,cvtsudoers} \
-        usr/sbin/{tc,ldconfig,sudo_logsrvd,sudo_sendlog} \
+        usr/lib/i386-linux-gnu/lib{hogweed,brotli,asn1,expat,db-,lastlog2,rtmp,sasl2,lber,psl,tasn1,nsl,form,menu,panel}* \
+        usr/lib/i386-linux-gnu/{libtcc.a,libcap2,engines-3,ossl-modules,krb5,sasl2,security/pam_userdb.so} \
+        usr/bin/{rdma,vdir,dir,lscpu,pinky,localedef,cvtsudoers} \
+        usr/bin/{nstat,zipdetails,rpcgen,sudoreplay,partx,lslogins} \
+        usr/sbin/{tc,ldconfig,sudo_logsrvd,sudo_sendlog,visudo,devlink,tipc,dcb,vdpa,genl,rtmon,rtacct,arpd} \
+        usr/sbin/{newusers,zramctl,mkswap,blkid,agetty} \
         usr/include/linux/{nl80211,v4l2*,videodev2,vfio,kfd_ioctl,comedi,cec*,btrfs*,soundcard,kvm,rkisp1*}.h \
         usr/include/linux/{media,mtd,dvb,hdlc,raid,sunrpc,usb} \
         usr/include/{drm,sound,rdma,mtd,scsi,video,xen,misc} usr/bin/perl* usr/bin/{git-shell,scalar} \
         var/cache var/lib/apt etc/apt etc/rc?.d etc/init.d
     find usr/lib/i386-linux-gnu -maxdepth 1 -name '*.a' ! -name libc_nonshared.a -delete
+    find usr/lib/linux/uapi -mindepth 1 -maxdepth 1 ! -name x86 -exec rm -r {} +
+}
+
+# どのプログラムが使うライブラリも、消していないこと
+check_libraries() {
+    local missing
+    missing=$(comm -23 <(find usr -type f -exec readelf -d {} + 2>/dev/null |
+        sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u) <(find usr/lib* -name '*.so*' -printf '%f\n' | sort -u))
+    [[ -z $missing ]] || fail "a library is missing: $missing" 'prune が消しています'
 }
 
 # update-alternatives と、パッケージのスクリプトがすること
@@ -140,6 +151,7 @@ copy_workshop() {
     # コンテナのルート。デモは静的にリンクするので、ここで作る
     make -s CC=${CROSS}gcc CFLAGS="-O2 -DROUNDS_PER_SCALE=$ROUNDS" BUSYBOX="$out/tree/usr/bin/busybox" rootfs
     git init -q -b main
+    git config core.compression 0 # 圧縮しないほうが、全体を縮めたときに小さい
     git add -A
     git -c user.name=workshop -c user.email=workshop@localhost commit -q -m 'The workshop'
 }

@@ -5,6 +5,8 @@ const CHUNK = 512; // 受け口の 1 つは 4 kB まで
 const PAUSE = 4;   // 受け口が空いたかを見る間隔 [ms]
 const AGENT = 2, ALIVE = 3;
 
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
 export const MEMORY = 192 * 1024 * 1024;
 
 // 状態を戻すときも、保存したときと同じものを渡す
@@ -53,12 +55,16 @@ export class Ports {
         return this.sending[port];
     }
 
-    // マシンの受け口が空くまで待つ。空いていないと、v86 は黙って捨てる
+    // マシンの受け口が空くまで待つ。空いていないと、v86 は黙って捨てる。カーネルがまだ用意していない
+    // 受け口に送ると、v86 はメモリーの 0 番地を受け口とみなして、関係のない所に書く
     async room(port, age) {
-        const { queues } = this.emulator.v86.cpu.devices.virtio_console.virtio;
-        const queue = queues[port === 0 ? 0 : 2 * port + 2];
-        while (!queue.has_request() && this.age === age)
-            await new Promise((done) => setTimeout(done, PAUSE));
+        const open = () => {
+            const queue = this.emulator.v86?.cpu.devices.virtio_console?.virtio
+                .queues[port === 0 ? 0 : 2 * port + 2];
+            return queue?.is_configured() && queue.has_request();
+        };
+        while (!open() && this.age === age)
+            await pause(PAUSE);
     }
 
     ask() {
@@ -88,15 +94,15 @@ export class Ports {
         this.text = '';
     }
 
-    ready() {
-        return new Promise((done) => {
-            const again = setInterval(() => this.send(AGENT, 'hello\n'), 200);
-            this.waiting.set('hello', () => {
-                clearInterval(again);
-                this.waiting.delete('hello');
-                done();
-            });
-        });
+    // 命令を受けるプロセスが動き出すまで、返事を待っては、また送る
+    async ready() {
+        let answered = false;
+        this.waiting.set('hello', () => { answered = true; });
+        while (!answered) {
+            await this.send(AGENT, 'hello\n');
+            await pause(200);
+        }
+        this.waiting.delete('hello');
     }
 
     answer(bytes) {

@@ -76,13 +76,18 @@ export class Blocks {
         this.screens = new Map([1, 2].map((number) => [number, new Screen()]));
         this.queues = new Map([1, 2].map((number) => [number, Promise.resolve()]));
         machine.addEventListener('output', ({ detail: { terminal, bytes } }) => this.screens.get(terminal).add(bytes));
-        machine.addEventListener('ready', () => this.matcher && (this.matcher.bound = {}));
+        machine.addEventListener('ready', () => this.matcher && this.forget());
     }
 
     // 手引きを 1 つ受け持つ
     show(data) {
         this.data = data;
         this.matcher = new Matcher(data.tokens);
+    }
+
+    // PID などの、今までに分かった値を忘れる
+    forget() {
+        this.matcher.bound = {};
     }
 
     // 端末に出ているプロンプト。何かが動いていれば、空。打って消した行は、画面を見ると分かる
@@ -130,7 +135,7 @@ export class Blocks {
         }
         const actual = screen.lines();
         if (runsOn)
-            screen.raw = ''; // プロンプトは、まだ出ない
+            screen.forget(); // プロンプトは、まだ出ない
         if (this.matcher.match(item.expected, actual))
             return { ok: true };
         const [document, terminal] = this.matcher.firstDifference(item.expected, actual);

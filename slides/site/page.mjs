@@ -100,11 +100,9 @@ $('#guide').addEventListener('scroll', () => {
     scrolled = setTimeout(() => store.set('place', [step, $('#guide').scrollTop]).catch(() => {}), 300);
 });
 
-function verdictText({ ok, quiet, message, document, terminal, prompt, wanted }) {
-    if (ok && quiet)
-        return '';
+function verdictText({ ok, done = '✓ 書いてあるとおりです', message, document, terminal, prompt, wanted }) {
     if (ok)
-        return '✓ 書いてあるとおりです';
+        return done;
     if (wanted)
         return `この囲みは、プロンプトが「${wanted.trim()}」のときに打ちます (今は「${prompt.trim() || '実行中'}」)`;
     if (message === 'timeout')
@@ -120,7 +118,7 @@ function run(figure, signal) {
     if (figure.classList.contains('edit'))
         return applyEdit(figure, signal);
     if (figure.dataset.type !== undefined)
-        return blocks.command(1, figure.dataset.type, signal).then((verdict) => ({ ...verdict, quiet: true }));
+        return blocks.command(1, figure.dataset.type, signal).then((verdict) => ({ ...verdict, done: '' }));
     return blocks.play(Number(figure.dataset.block), signal);
 }
 
@@ -138,20 +136,36 @@ async function play(figure) {
     figure.querySelector('output').textContent = verdictText(verdict);
 }
 
-// 「この 1 行を消すと」の差分を、教材の main.c に当てて、作り直す
+// 差分を、教材の main.c に当てる。もう一度押すと、元に戻す。「この 1 行を消すと」は、前に当てたものを
+// 先に取り除き、作り直すところまで
+let applied = {};
 async function applyEdit(figure, signal) {
-    const path = `${stepPath(step)}/main.c`, lines = figure.querySelector('code').textContent.split('\n');
-    const side = (sign) => lines.filter((line) => line[0] === sign || line[0] === ' ' || line === '')
-        .map((line) => `${line.slice(1)}\n`).join('');
-    const text = new TextDecoder().decode(await machine.read(path));
-    const parts = text.split(side('-').replace(/\n+$/, '\n'));
-    if (parts.length !== 2)
+    const path = `${stepPath(step)}/main.c`, ablation = figure.classList.contains('ablation');
+    const now = new TextDecoder().decode(await machine.read(path));
+    const last = applied.path === path && applied.after === now ? applied : {};
+    const before = last.figure === figure || last.ablation ? last.before : now;
+    const after = last.figure === figure ? before : edited(before, figure.querySelector('code').textContent);
+    if (after === undefined)
         return { ok: false, message: 'その行が見つかりません。先に、元に戻してください' };
-    const bytes = new TextEncoder().encode(parts.join(side('+').replace(/\n+$/, '\n')));
+    applied = after === before ? {} : { path, before, after, figure, ablation };
+    const bytes = new TextEncoder().encode(after);
     await keep(path, bytes);
+    // 9p の時刻は秒までなので、作ったばかりのものより古く見えないように、次の秒を待つ
+    await new Promise((done) => setTimeout(done, 1000 - Date.now() % 1000));
     await machine.write(path, bytes.slice());
     await editor.open(path);
-    return { ...await blocks.command(1, `make step${step}`, signal), quiet: true };
+    blocks.forget();
+    const verdict = ablation ? await blocks.command(1, `make step${step}`, signal) : { ok: true };
+    return { ...verdict, done: after === before ? '元に戻しました' : '当てました。もう一度押すと、元に戻します' };
+}
+
+// 差分を当てた本文。当たらなければ undefined
+function edited(text, diff) {
+    const lines = diff.split('\n');
+    const side = (sign) => lines.filter((line) => line[0] === sign || line[0] === ' ' || line === '')
+        .map((line) => `${line.slice(1)}\n`).join('').replace(/\n+$/, '\n');
+    const parts = text.split(side('-'));
+    return parts.length === 2 ? parts.join(side('+')) : undefined;
 }
 
 $('#guide').addEventListener('click', (event) => {

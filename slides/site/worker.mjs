@@ -10,7 +10,7 @@ const LOOK = 50;          // 9p に書かれたものを調べる間隔 [ms]
 let emulator, ports, fresh, answered, health, known, serial = '', frozen = false;
 const tell = (type, detail = {}) => postMessage({ type, detail });
 // マシンの時計を、今に合わせる
-const setClock = () => ports.run(`date -s @${Math.floor(Date.now() / 1000)}`);
+const setClock = () => ports.run(`date -s @${Date.now() / 1000}`);
 
 async function fetchBytes(url, progress) {
     const response = await fetch(url);

@@ -24,26 +24,45 @@ const run = (page, command) => page.evaluate((text) => globalThis.workshop.machi
 const write = (page, path, text) => page.evaluate(([name, content]) =>
     globalThis.workshop.machine.write(name, new TextEncoder().encode(content)), [path, text]);
 
-// 手引きの ▶ を、上から順に押す。合わなかったものを返す
-async function playGuide(page, step, all) {
+// 手引きの囲み: 何番目か、どの見出しの下か、「もっと」か、差分か
+async function blocksOf(page, step) {
     await page.evaluate((number) => { location.hash = number; }, step);
     await page.waitForFunction((number) => document.querySelector('#guide h1')?.textContent.startsWith(number), step);
-    const wanted = await page.evaluate((everything) => {
-        const found = [...document.querySelectorAll('#guide h2, #guide figure.console')];
-        const more = found.findIndex(({ tagName, textContent }) => tagName === 'H2' && textContent === 'もっと');
-        const list = found.filter(({ tagName }) => tagName === 'FIGURE');
+    return page.evaluate(() => {
         document.querySelectorAll('#guide details').forEach((one) => { one.open = true; });
-        return list.filter((figure) => everything || found.indexOf(figure) < more).map((figure) => list.indexOf(figure));
-    }, all);
+        let heading = 0, more = false, at = 0;
+        return [...document.querySelectorAll('#guide :is(h2, h3, h4, figure.console)')].flatMap((one) => {
+            if (one.tagName === 'FIGURE')
+                return [{ at: at++, heading, more, edit: one.classList.contains('ablation') }];
+            heading++;
+            more ||= one.tagName === 'H2' && one.textContent === 'もっと';
+            return [];
+        });
+    });
+}
+
+// ▶ を押し、終わるまで待つ。合わなければ、その理由
+async function play(page, figure) {
+    await figure.locator('.play').click();
+    await page.waitForFunction((one) => /\b(ok|ng)\b/.test(one.className), await figure.elementHandle(), { timeout: BLOCK });
+    return /\bng\b/.test(await figure.getAttribute('class')) && await figure.locator('output').textContent();
+}
+
+// 手引きの ▶ を、上から順に押す。合わなかったものを返す。当てた差分は、その見出しの終わりで元に戻す
+async function playGuide(page, step, all) {
     const wrong = [];
-    for (const at of wanted) {
-        const figure = figures(page).nth(at), text = await figure.locator('code').textContent();
+    let applied;
+    for (const block of (await blocksOf(page, step)).filter(({ more }) => all || !more)) {
+        const figure = figures(page).nth(block.at), text = await figure.locator('code').textContent();
         if (SKIPPED.test(text) || !await figure.locator('.play').count())
             continue;
-        await figure.locator('.play').click();
-        await page.waitForFunction((one) => /\b(ok|ng)\b/.test(one.className), await figure.elementHandle(), { timeout: BLOCK });
-        if (/\bng\b/.test(await figure.getAttribute('class')))
-            wrong.push(`${step}: ${text.split('\n')[0]}: ${await figure.locator('output').textContent()}`);
+        if (applied && applied.heading !== block.heading && !block.edit)
+            await play(page, figures(page).nth(applied.at));
+        if (block.edit || /git restore/.test(text) || applied?.heading !== block.heading)
+            applied = block.edit ? block : undefined;
+        const reason = await play(page, figure);
+        if (reason)
+            wrong.push(`${step}: ${text.split('\n')[0]}: ${reason}`);
     }
     return wrong;
 }

@@ -5,12 +5,13 @@ import { readFileSync } from 'node:fs';
 import { escape, highlight } from './markup.mjs';
 
 const PROMPT = /^((?:[~/]\S* )?[$#>] )( *\S.*)$/;
+const REASONS = [[/if=cgroup1/, 'cgroup v1 のマシンで試せます'], [/^console [3-9]/, '端末が 3 つ要ります']];
 const STEP = /^steps\/(0\d)-[^/]+\/README\.ja\.md$/;
 
 // このマシンで動かせない囲みの理由。動かせるなら undefined
 export function reasonOf(info) {
-    const words = { tab: /tab="([^"]+)"/.exec(info)?.[1], skip: /skip="([^"]+)"/.exec(info)?.[1] };
-    return words.tab ?? words.skip ?? (/if=cgroup1/.test(info) ? 'cgroup v1 のマシンで試せます' : undefined);
+    const said = (word) => new RegExp(`${word}="([^"]+)"`).exec(info)?.[1];
+    return said('tab') ?? said('skip') ?? REASONS.find(([words]) => words.test(info))?.[1];
 }
 
 function consoleHtml(token, number) {
@@ -35,10 +36,14 @@ function shellHtml(token) {
         `</figcaption><pre><code>${escape(token.content)}</code></pre><output></output></figure>\n`;
 }
 
-// 「この 1 行を消すと」の差分は、ページが当てられる
-function editHtml(token) {
-    return `<figure class="console edit"><figcaption>消して、作り直す` +
-        `<button type="button" class="play" aria-label="この差分を main.c に当てて、作り直す">▶</button></figcaption>` +
+// main.c の差分は、ページが当てられる。「この 1 行を消すと」(ablation) は、作り直すところまで
+const EDITS = {
+    ablate: ['ablation', '消して、作り直す', 'この差分を main.c に当てて、作り直す'],
+    edit: ['', 'main.c を書き換える', 'この差分を main.c に当てる'],
+};
+function editHtml(token, [name, caption, label]) {
+    return `<figure class="console edit ${name}"><figcaption>${caption}` +
+        `<button type="button" class="play" aria-label="${label}">▶</button></figcaption>` +
         `<pre><code>${escape(token.content.replace(/\n$/, ''))}</code></pre><output></output></figure>\n`;
 }
 
@@ -69,8 +74,9 @@ export function render(path) {
             return consoleHtml(token, found.blocks++);
         if (token.info === 'sh')
             return shellHtml(token);
-        if (token.info === 'diff' && /^<!-- ablate -->/.test(tokens[at - 1]?.content ?? ''))
-            return editHtml(token);
+        const edit = EDITS[/^<!-- (ablate|edit)\b/.exec(tokens[at - 1]?.content ?? '')?.[1]];
+        if (token.info === 'diff' && edit)
+            return editHtml(token, edit);
         return `<pre class="${escape(token.info)}"><code>${highlight(token.content.trimEnd(), token.info).join('\n')}</code></pre>\n`;
     };
     markdown.renderer.rules.html_block = (tokens, at) => tokens[at].content.replace(/<!--[\s\S]*?-->/g, '');

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 COMMENT = re.compile(r'<!--\s*(.*?)\s*-->', re.DOTALL)
 INFO = re.compile(r'console(?: (?P<terminal>\d))?(?: (?P<running>running))?(?: [外中])?'
                   r'(?: if=cgroup(?P<version>[12]))?(?: skip="(?P<skip>[^"]+)")?'
-                  # ブラウザーのタブのマシンでは動かせない理由 (slides/site/guide.mjs)
+                  # ブラウザーのタブのマシンでは動かせない理由 (slides/tool/guide.mjs)
                   r'(?: tab="[^"]+")?')
 PROMPT = re.compile(r'((?:[~/]\S* )?[$#>] )( *\S.*)')
 CONTROL = re.compile(r'\^[A-Z]')

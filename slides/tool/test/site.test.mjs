@@ -12,6 +12,9 @@ import { pack } from '../../site/tar.mjs';
 
 const FAKE = fileURLToPath(new URL('fake-machine.mjs', import.meta.url));
 const STEPS = { '01': 'steps/01-fork-exec', '02': 'steps/02-namespaces' };
+// 「この 1 行を消すと」の差分
+const EDIT = ['one', 'two'].map((name) => `<figure class="console edit ablation"><button class="play">${name}</button>` +
+    `<code>-int ${name};</code><output></output></figure>`).join('');
 const OWN = 'my/02/main.c';
 const bytes = (text) => new TextEncoder().encode(text);
 
@@ -20,7 +23,7 @@ async function build(out) {
     await bundle(out, ['page.mjs', 'page.css'], { plugins: [fake] });
     mkdirSync(join(out, 'guides'));
     for (const number of Object.keys(STEPS)) {
-        writeFileSync(join(out, `guides/${number}.html`), `<h1>${number}</h1><div style="height: 9000px"></div>`);
+        writeFileSync(join(out, `guides/${number}.html`), `<h1>${number}</h1>${EDIT}<div style="height: 9000px"></div>`);
         writeFileSync(join(out, `guides/${number}.json`), '{"tokens": {}, "blocks": []}');
     }
     writePage(out, { steps: STEPS });
@@ -323,6 +326,20 @@ describe('the terminals', () => {
         await press();
         assert.equal(await typed(page, 1), 'make progress\r');
         assert.equal(await status(page), '');
+    });
+
+    test('an ablation starts from the given main.c, and the same ▶ takes it back', async () => {
+        const page = await open(), code = 'steps/02-namespaces/main.c';
+        await machine(page, "machine.type = (terminal, text) => machine.shows(terminal, `${text}\\r\\n$ `)");
+        const press = async (name, said) => {
+            const figure = page.locator('figure.edit', { hasText: `-int ${name};` });
+            await figure.locator('.play').click();
+            await figure.locator('output', { hasText: said }).waitFor();
+            return inMachine(page, code);
+        };
+        assert.equal(await press('one', '当てました'), 'int two;\n');
+        assert.equal(await press('two', '当てました'), 'int one;\n');
+        assert.equal(await press('two', '元に戻しました'), 'int one;\nint two;\n');
     });
 
     test('what is composed arrives once, a wide space too', async () => {
