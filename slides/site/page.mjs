@@ -137,26 +137,26 @@ async function play(figure) {
 }
 
 // 差分を、教材の main.c に当てる。もう一度押すと、元に戻す。「この 1 行を消すと」は、前に当てたものを
-// 先に取り除き、作り直すところまで
+// みな取り除いてから当て、作り直す
 let applied = {};
 async function applyEdit(figure, signal) {
     const path = `${stepPath(step)}/main.c`, ablation = figure.classList.contains('ablation');
     const now = new TextDecoder().decode(await machine.read(path));
     const last = applied.path === path && applied.after === now ? applied : {};
-    const before = last.figure === figure || last.ablation ? last.before : now;
-    const after = last.figure === figure ? before : edited(before, figure.querySelector('code').textContent);
+    const original = last.original ?? now, before = ablation ? original : now, undo = last.figure === figure;
+    const after = undo ? last.before : edited(before, figure.querySelector('code').textContent);
     if (after === undefined)
         return { ok: false, message: 'その行が見つかりません。先に、元に戻してください' };
-    applied = after === before ? {} : { path, before, after, figure, ablation };
+    applied = after === original ? {} : { path, original, before, after, figure: undo ? null : figure };
     const bytes = new TextEncoder().encode(after);
     await keep(path, bytes);
-    // 9p の時刻は秒までなので、作ったばかりのものより古く見えないように、次の秒を待つ
-    await new Promise((done) => setTimeout(done, 1000 - Date.now() % 1000));
+    // 9p の時刻は秒までなので、作ったばかりのものより古く見えないように、次の秒を待つ。時計のずれも見込む
+    await new Promise((done) => setTimeout(done, 1400 - Date.now() % 1000));
     await machine.write(path, bytes.slice());
     await editor.open(path);
     blocks.forget();
     const verdict = ablation ? await blocks.command(1, `make step${step}`, signal) : { ok: true };
-    return { ...verdict, done: after === before ? '元に戻しました' : '当てました。もう一度押すと、元に戻します' };
+    return { ...verdict, done: undo ? '元に戻しました' : '当てました。もう一度押すと、元に戻します' };
 }
 
 // 差分を当てた本文。当たらなければ undefined

@@ -6,11 +6,22 @@ import { Ports, options } from '../../rootfs/machine/machine.mjs';
 const HEALTH = 2_000;     // 生きているかを尋ねる間隔 [ms]
 const SILENT = 8_000;     // 返事がなければ、止まったとみなす [ms]
 const LOOK = 50;          // 9p に書かれたものを調べる間隔 [ms]
+const EXACT = 300;        // マシンの時計のずれを測れる、返事までの時間と、許すずれ [ms]
 
-let emulator, ports, fresh, answered, health, known, serial = '', frozen = false;
+let emulator, ports, fresh, asked, answered, health, known, serial = '', frozen = false;
+let behind = 0; // マシンの時計の遅れ [ms]
 const tell = (type, detail = {}) => postMessage({ type, detail });
-// マシンの時計を、今に合わせる
+// マシンの時計を、今に合わせる。命令が動くまでの時間は分からないので、あとで少し直す
 const setClock = () => ports.run(`date -s @${Date.now() / 1000}`);
+
+function measureClock(time) {
+    const now = real();
+    if (now - asked > EXACT)
+        return;
+    behind = Date.now() - (now - asked) / 2 - 1000 * time;
+    if (Math.abs(behind) > EXACT)
+        ports.run(`date -s '${(behind / 1000).toFixed(3)} seconds'`);
+}
 
 async function fetchBytes(url, progress) {
     const response = await fetch(url);
@@ -40,8 +51,9 @@ async function start({ files }) {
     await new Promise((done) => emulator.add_listener('emulator-ready', done));
     ports = new Ports(emulator, {
         output: (port, bytes) => tell('output', { terminal: port + 1, bytes: bytes.slice() }),
-        alive: () => {
+        alive: (bytes) => {
             answered = real();
+            measureClock(Number(new TextDecoder().decode(bytes)));
             if (frozen)
                 tell('alive');
             frozen = false;
@@ -62,6 +74,7 @@ async function begin() {
     frozen = false;
     clearInterval(health);
     health = setInterval(checkHealth, HEALTH);
+    ask();
     tell('ready');
 }
 
@@ -88,6 +101,11 @@ function checkHealth() {
     }
     if (now - answered > SILENT && !frozen)
         freeze('silent');
+    ask();
+}
+
+function ask() {
+    asked = real();
     ports.ask();
 }
 
@@ -135,7 +153,7 @@ async function write(path, bytes) {
     await emulator.create_file(path, bytes);
     const inode = fs().GetInode(nodeOf(path));
     inode.uid = inode.gid = 1000;
-    inode.mtime = inode.ctime = Math.floor(Date.now() / 1000);
+    inode.mtime = inode.ctime = Math.floor((Date.now() - behind) / 1000);
     known.set(path, stamp(path));
 }
 

@@ -12,18 +12,20 @@ import { pack } from '../../site/tar.mjs';
 
 const FAKE = fileURLToPath(new URL('fake-machine.mjs', import.meta.url));
 const STEPS = { '01': 'steps/01-fork-exec', '02': 'steps/02-namespaces' };
-// 「この 1 行を消すと」の差分
-const EDIT = ['one', 'two'].map((name) => `<figure class="console edit ablation"><button class="play">${name}</button>` +
-    `<code>-int ${name};</code><output></output></figure>`).join('');
+// 手引きの差分
+const EDITS = [['ablation', '-int one;'], ['ablation', '-int two;'], ['', '+int mine;\n int two;']];
 const OWN = 'my/02/main.c';
 const bytes = (text) => new TextEncoder().encode(text);
+
+const editOf = ([name, code]) => `<figure class="console edit ${name}"><button class="play">▶</button>` +
+    `<code>${code}</code><output></output></figure>`;
 
 async function build(out) {
     const fake = { name: 'fake', setup: ({ onResolve }) => onResolve({ filter: /\/machine\.mjs$/ }, () => ({ path: FAKE })) };
     await bundle(out, ['page.mjs', 'page.css'], { plugins: [fake] });
     mkdirSync(join(out, 'guides'));
     for (const number of Object.keys(STEPS)) {
-        writeFileSync(join(out, `guides/${number}.html`), `<h1>${number}</h1>${EDIT}<div style="height: 9000px"></div>`);
+        writeFileSync(join(out, `guides/${number}.html`), `<h1>${number}</h1>${EDITS.map(editOf).join('')}<div style="height: 9000px"></div>`);
         writeFileSync(join(out, `guides/${number}.json`), '{"tokens": {}, "blocks": []}');
     }
     writePage(out, { steps: STEPS });
@@ -328,18 +330,28 @@ describe('the terminals', () => {
         assert.equal(await status(page), '');
     });
 
-    test('an ablation starts from the given main.c, and the same ▶ takes it back', async () => {
+    test('an ablation starts from the given main.c, an edit from what is there, and the same ▶ takes it back', async () => {
         const page = await open(), code = 'steps/02-namespaces/main.c';
         await machine(page, "machine.type = (terminal, text) => machine.shows(terminal, `${text}\\r\\n$ `)");
-        const press = async (name, said) => {
-            const figure = page.locator('figure.edit', { hasText: `-int ${name};` });
+        const press = async (at, said) => {
+            const figure = page.locator('figure.edit').nth(at);
+            await figure.locator('output').evaluate((output) => { output.textContent = ''; });
             await figure.locator('.play').click();
             await figure.locator('output', { hasText: said }).waitFor();
             return inMachine(page, code);
         };
-        assert.equal(await press('one', '当てました'), 'int two;\n');
-        assert.equal(await press('two', '当てました'), 'int one;\n');
-        assert.equal(await press('two', '元に戻しました'), 'int one;\nint two;\n');
+        const [one, two, mine] = [0, 1, 2], done = '当てました', undone = '元に戻しました';
+        for (const [at, said, text] of [
+            [one, done, 'int two;\n'],
+            [two, done, 'int one;\n'],
+            [two, undone, 'int one;\nint two;\n'],
+            [one, done, 'int two;\n'],
+            [mine, done, 'int mine;\nint two;\n'],
+            [mine, undone, 'int two;\n'],
+            [mine, done, 'int mine;\nint two;\n'],
+            [two, done, 'int one;\n'],
+        ])
+            assert.equal(await press(at, said), text, text);
     });
 
     test('what is composed arrives once, a wide space too', async () => {
