@@ -135,12 +135,12 @@ oom_kills() {
 # 手で: sudo my/step09 run --memory 16M /demo/memhog; echo $?
 # 手引き: メモリーの実験
 # 項目: limit_memory
-@test "--memory 16M: memhog gets less than 16 MB; with --memory 150M it gets 100" {
+@test "--memory 16M: memhog gets less than 16 MB; with --memory 64M it gets 55" {
     run -137 "$BIN" run --memory 16M /demo/memhog 200 0
     [[ ${lines[-1]} =~ ^"memhog: "([0-9]+)" MB"$ ]]
     ((BASH_REMATCH[1] >= 10 && BASH_REMATCH[1] <= 16))
-    run -0 "$BIN" run --memory 150M /demo/memhog 100 0
-    [ "${lines[-1]}" = "memhog: 100 MB" ]
+    run -0 "$BIN" run --memory 64M /demo/memhog 55 0
+    [ "${lines[-1]}" = "memhog: 55 MB" ]
 }
 
 # 要件: memhog が終わらされても、シェルは残る

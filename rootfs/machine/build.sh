@@ -132,6 +132,8 @@ link_alternatives() {
     ln -sf less usr/bin/pager
     ln -sf which.debianutils usr/bin/which
     ln -sf ../bin/busybox usr/sbin/init
+    ln -sf busybox usr/bin/clear
+    ln -sf busybox usr/bin/reset
     ln -sf ../proc/self/mounts etc/mtab
     mkdir -p dev proc sys run tmp new mnt media var/tmp
     chmod 4755 usr/bin/{sudo,mount,umount,newuidmap,newgidmap}
