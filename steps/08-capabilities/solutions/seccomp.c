@@ -326,7 +326,7 @@ static const unsigned denied[] = {
 #ifdef SYS_kexec_file_load /* 32 ビットの x86 にはない */
     SYS_kexec_file_load,
 #endif
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(__i386__)
     SYS_ioperm, SYS_iopl, SYS_sysfs, SYS_uselib, SYS_ustat,
 #endif
     /* 特権がなくても使えて、カーネルの脆弱性がよく見つかるもの */
@@ -365,6 +365,8 @@ static const unsigned denied[] = {
 #define NATIVE AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
 #define NATIVE AUDIT_ARCH_AARCH64
+#elif defined(__i386__)
+#define NATIVE AUDIT_ARCH_I386
 #endif
 #define OTHER_NUMBERS 0x40000000 /* x86-64 の x32。ほかの CPU では使わない */
 
