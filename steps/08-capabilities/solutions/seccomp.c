@@ -319,10 +319,10 @@ static const unsigned denied[] = {
     SYS_umount2, SYS_unshare,
     /* カーネル全体を変えるか、ホストの中身を見せるもの */
     SYS_acct, SYS_clock_settime, SYS_delete_module, SYS_fanotify_init,
-    SYS_finit_module, SYS_init_module, SYS_kexec_load,
-    SYS_lookup_dcookie, SYS_nfsservctl, SYS_open_by_handle_at, SYS_quotactl,
-    SYS_quotactl_fd, SYS_reboot, SYS_setdomainname, SYS_sethostname,
-    SYS_settimeofday, SYS_swapoff, SYS_swapon, SYS_syslog, SYS_vhangup,
+    SYS_finit_module, SYS_init_module, SYS_kexec_load, SYS_lookup_dcookie,
+    SYS_nfsservctl, SYS_open_by_handle_at, SYS_quotactl, SYS_quotactl_fd,
+    SYS_reboot, SYS_setdomainname, SYS_sethostname, SYS_settimeofday,
+    SYS_swapoff, SYS_swapon, SYS_syslog, SYS_vhangup,
 #ifdef SYS_kexec_file_load /* 32 ビットの x86 にはない */
     SYS_kexec_file_load,
 #endif
