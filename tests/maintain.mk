@@ -44,8 +44,10 @@ test-docs-tools: all $(NODE) ## スライドと手引きを調べる道具が、
 slides-check: slides ## 作ったスライドを、本物のブラウザーで調べる
 	@node slides/tool/check-pictures.mjs
 	@node slides/tool/check.mjs $(DECKS)
-site-check: site ## ブラウザーのタブで使うページを、受講者として試す (SITE=--all で「もっと」も)
+site-check: build/site ## make site の作ったページを、受講者として試す (SITE=--all で「もっと」も)
 	@node slides/tool/check-site.mjs build/site $(SITE)
+build/site:
+	$(MAKE) site
 slides-accept: $(NODE) ## 変わった差分の説明を、読み直したことにする (DOC=05)
 	@node slides/tool/build.mjs --accept $(DOC)
 $(NODE): slides/tool/package-lock.json

@@ -14,9 +14,9 @@ const tell = (type, detail = {}) => postMessage({ type, detail });
 // マシンの時計を、今に合わせる。命令が動くまでの時間は分からないので、あとで少し直す
 const setClock = () => ports.run(`date -s @${Date.now() / 1000}`);
 
-function measureClock(time) {
-    const now = real();
-    if (now - asked > EXACT)
+function measureClock(answer) {
+    const now = real(), time = /\d{10}\.\d{6}\n$/.exec(answer)?.[0];
+    if (now - asked > EXACT || !time)
         return;
     behind = Date.now() - (now - asked) / 2 - 1000 * time;
     if (Math.abs(behind) > EXACT)
@@ -53,7 +53,7 @@ async function start({ files }) {
         output: (port, bytes) => tell('output', { terminal: port + 1, bytes: bytes.slice() }),
         alive: (bytes) => {
             answered = real();
-            measureClock(Number(new TextDecoder().decode(bytes)));
+            measureClock(new TextDecoder().decode(bytes));
             if (frozen)
                 tell('alive');
             frozen = false;

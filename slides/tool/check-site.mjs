@@ -9,6 +9,7 @@ import { serve } from './serve.mjs';
 
 const MOST = 45e6, FIRST = 25e6; // 全体と、はじめて開くときに届くものの上限 [バイト]
 const READY = 60_000, BLOCK = 70_000, CHECK = 240_000; // 待つ時間の上限 [ms]
+const SHOWN = 30; // 失敗したときに見せる、端末 1 の行数
 const STEPS = ['01', '02', '03', '04', '05', '06', '07', '08', '09'];
 // ▶ で確かめないもの。書く、比べる、確かめるは、ほかで試す
 const SKIPPED = /^make (diff|tour|test|start|check)/;
@@ -104,7 +105,7 @@ const TRIALS = {
         await page.keyboard.press('Control+A');
         await page.evaluate((text) => navigator.clipboard.writeText(text), answer);
         await page.keyboard.press('Control+V');
-        await type(page, 1, 'clear\r');
+        await page.evaluate(() => globalThis.workshop.terminals.all[0].screen.clear());
         await press(page, '確かめる');
         await until(page, 1, /要件 (\d+) 個のうち、\1 個を満たしています/, CHECK);
     },
@@ -143,6 +144,12 @@ const TRIALS = {
         await page.locator('#frozen').getByRole('button', { name: 'マシンを作り直す' }).click();
         await ready(page);
         assert.equal((await run(page, 'cat my/05/other.c')).output, 'kept\n');
+    },
+    'a clock that went wrong is set right': async (page) => {
+        const late = async () => Date.now() / 1000 - (await run(page, 'date +%s')).output;
+        await run(page, "date -s '5 minutes ago'");
+        for (const begun = Date.now(); Math.abs(await late()) > 2;)
+            assert.ok(Date.now() - begun < READY);
     },
     'a second tab does not overwrite the first': async (page, { open }) => {
         const second = await open();
@@ -190,6 +197,8 @@ start(import.meta.url, 'check-site.mjs', (args) => withBrowser(async (browser) =
         const error = await trial(page, { open, sent: [...sent], directory: args[0], all: args.includes('--all') }).catch((reason) => reason);
         failed += error ? 1 : 0;
         console.log(`${error ? 'not ok' : 'ok'} ${name} (${((Date.now() - begun) / 1000).toFixed(1)} s)${error ? `\n${error.message}` : ''}`);
+        if (error)
+            console.log((await screen(page, 1).catch(() => '')).trimEnd().split('\n').slice(-SHOWN).join('\n'));
     }
     console.log(`${Object.keys(TRIALS).length - failed} passed, ${failed} failed`);
     errors.forEach((text) => console.log(text));
