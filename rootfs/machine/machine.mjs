@@ -7,7 +7,7 @@ const AGENT = 2, ALIVE = 3;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-export const MEMORY = 192 * 1024 * 1024;
+export const MEMORY = 256 * 1024 * 1024;
 
 // 状態を戻すときも、保存したときと同じものを渡す
 export function options(files) {
