@@ -1,0 +1,90 @@
+/* hooks.c - フック: エンジンが、決まった時に動かしてほしいプログラム */
+#define _GNU_SOURCE
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* 子: state を stdin から読めるようにして、フックになる */
+static _Noreturn void become_hook(const cJSON *hook, const int in[2])
+{
+    const char *path = json_path(hook, "path");
+    char *only_path[] = {(char *)path, NULL};
+    char **args = json_strings(hook, "args");
+
+    if (dup2(in[0], STDIN_FILENO) == -1)
+        _exit(EXIT_SETUP);
+    close_on_exec(0);
+    execve(path, *args == NULL ? only_path : args, json_strings(hook, "env"));
+    _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
+}
+
+/* seconds 待っても終わらなければ、終わらせる。0 なら、いつまでも待つ。
+ * pidfd_open(2) */
+static int wait_hook(pid_t pid, int seconds)
+{
+    int status;
+    struct pollfd end = {.fd = syscall(SYS_pidfd_open, pid, 0),
+                         .events = POLLIN};
+
+    if (end.fd != -1 && poll(&end, 1, seconds == 0 ? -1 : seconds * 1000) == 0)
+        kill(pid, SIGKILL);
+    if (end.fd != -1)
+        close(end.fd);
+    if (waitpid(pid, &status, 0) == -1)
+        die("waitpid a hook");
+    return status;
+}
+
+static int run_hook(const cJSON *hook, const char *state)
+{
+    int in[2];
+
+    if (pipe2(in, O_CLOEXEC) == -1)
+        die("pipe2");
+    pid_t pid = fork();
+    if (pid == -1)
+        die("fork");
+    if (pid == 0)
+        become_hook(hook, in);
+    close(in[0]);
+    /* 読まずに終わるフックもある */
+    signal(SIGPIPE, SIG_IGN);
+    (void)!write(in[1], state, strlen(state));
+    close(in[1]);
+    int status = wait_hook(pid, json_int(hook, "timeout", 0));
+    signal(SIGPIPE, SIG_DFL);
+    return status;
+}
+
+void run_hooks(const struct container *box, const char *name,
+               const char *status, bool is_fatal)
+{
+    const cJSON *list = json_get(json_get(box->config, "hooks"), name), *hook;
+
+    if (list == NULL)
+        return;
+    cJSON *state = container_state(box, status);
+    char *text = cJSON_PrintUnformatted(state);
+    cJSON_ArrayForEach(hook, list)
+    {
+        int result = run_hook(hook, text);
+        if (result == 0)
+            continue;
+        const char *path = json_string(hook, "path");
+        const char *how = WIFEXITED(result) ? "exit status" : "signal";
+        int value = WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result);
+        if (is_fatal)
+            refuse("hooks.%s: %s: %s %d", name, path, how, value);
+        warn_log("hooks.%s: %s: %s %d", name, path, how, value);
+    }
+    free(text);
+    cJSON_Delete(state);
+}

@@ -1,0 +1,413 @@
+/* mounts.c - config.json のマウントのオプションを、カーネルのフラグにする */
+#define _GNU_SOURCE
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* 古いヘッダーのために。mount_setattr(2) */
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY      0x00000001
+#define MOUNT_ATTR_NOSUID      0x00000002
+#define MOUNT_ATTR_NODEV       0x00000004
+#define MOUNT_ATTR_NOEXEC      0x00000008
+#define MOUNT_ATTR__ATIME      0x00000070
+#define MOUNT_ATTR_RELATIME    0x00000000
+#define MOUNT_ATTR_NOATIME     0x00000010
+#define MOUNT_ATTR_STRICTATIME 0x00000020
+#define MOUNT_ATTR_NODIRATIME  0x00000080
+#define MOUNT_ATTR_IDMAP       0x00100000
+struct mount_attr {
+    uint64_t attr_set, attr_clr, propagation, userns_fd;
+};
+#endif
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+/* is_on は、付ける語か。atime の 3 つは、どれか 1 つだけが立つ */
+
+static const struct {
+    const char *name;
+    bool is_on;
+    unsigned long flag;
+    uint64_t attr;
+} words[] = {
+    {"ro", true, MS_RDONLY, MOUNT_ATTR_RDONLY},
+    {"rw", false, MS_RDONLY, MOUNT_ATTR_RDONLY},
+    {"nosuid", true, MS_NOSUID, MOUNT_ATTR_NOSUID},
+    {"suid", false, MS_NOSUID, MOUNT_ATTR_NOSUID},
+    {"nodev", true, MS_NODEV, MOUNT_ATTR_NODEV},
+    {"dev", false, MS_NODEV, MOUNT_ATTR_NODEV},
+    {"noexec", true, MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+    {"exec", false, MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+    {"nosymfollow", true, MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
+    {"symfollow", false, MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
+    {"noatime", true, MS_NOATIME, MOUNT_ATTR_NOATIME},
+    {"atime", false, MS_NOATIME, MOUNT_ATTR_NOATIME},
+    {"relatime", true, MS_RELATIME, MOUNT_ATTR_RELATIME},
+    {"norelatime", false, MS_RELATIME, MOUNT_ATTR_RELATIME},
+    {"strictatime", true, MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+    {"nostrictatime", false, MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+    {"nodiratime", true, MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+    {"diratime", false, MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+    /* 次のものは、ファイルシステム全体のもの */
+    {"sync", true, MS_SYNCHRONOUS, 0},
+    {"async", false, MS_SYNCHRONOUS, 0},
+    {"dirsync", true, MS_DIRSYNC, 0},
+    {"mand", true, MS_MANDLOCK, 0},
+    {"nomand", false, MS_MANDLOCK, 0},
+    {"lazytime", true, MS_LAZYTIME, 0},
+    {"nolazytime", false, MS_LAZYTIME, 0},
+    {"silent", true, MS_SILENT, 0},
+    {"loud", false, MS_SILENT, 0},
+    {"iversion", true, MS_I_VERSION, 0},
+    {"noiversion", false, MS_I_VERSION, 0},
+    {"remount", true, MS_REMOUNT, 0},
+    {"defaults", true, 0, 0},
+};
+
+static const struct {
+    const char *name;
+    unsigned long flags;
+} propagations[] = {
+    {"shared", MS_SHARED},
+    {"slave", MS_SLAVE},
+    {"private", MS_PRIVATE},
+    {"unbindable", MS_UNBINDABLE},
+    {"rshared", MS_SHARED | MS_REC},
+    {"rslave", MS_SLAVE | MS_REC},
+    {"rprivate", MS_PRIVATE | MS_REC},
+    {"runbindable", MS_UNBINDABLE | MS_REC},
+};
+
+unsigned long propagation_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(propagations) / sizeof(propagations[0]); i++)
+        if (strcmp(propagations[i].name, name) == 0)
+            return propagations[i].flags;
+    return 0;
+}
+
+static void set_attribute(struct mount_options *opt, bool is_on, uint64_t attr)
+{
+    bool is_atime =
+        attr == MOUNT_ATTR_RELATIME || (attr & MOUNT_ATTR__ATIME) != 0;
+
+    if (is_atime)
+        opt->clear |= MOUNT_ATTR__ATIME;
+    else if (is_on)
+        opt->clear &= ~attr;
+    else
+        opt->clear |= attr;
+    if (is_on)
+        opt->set |= attr;
+    else
+        opt->set &= ~attr;
+}
+
+/* "rro" のように r で始まる語は、下にあるマウントにも効く */
+static bool read_flag(struct mount_options *opt, const char *word)
+{
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        bool is_recursive =
+            *word == 'r' && strcmp(word + 1, words[i].name) == 0;
+        if (strcmp(word, words[i].name) != 0 &&
+            !(is_recursive && words[i].attr != 0))
+            continue;
+        opt->is_recursive_attr |= is_recursive;
+        if (words[i].is_on)
+            opt->flags |= words[i].flag;
+        else
+            opt->flags &= ~words[i].flag;
+        if (words[i].attr != 0 || words[i].flag == MS_RELATIME)
+            set_attribute(opt, words[i].is_on, words[i].attr);
+        return true;
+    }
+    return false;
+}
+
+struct mount_options read_mount_options(const cJSON *mount)
+{
+    struct mount_options opt = {0};
+    const char *type = json_string(mount, "type");
+    size_t length = 0;
+
+    opt.is_bind = type != NULL && strcmp(type, "bind") == 0;
+    opt.is_recursive = opt.is_bind;
+    for (char **word = json_strings(mount, "options"); *word != NULL; word++) {
+        if (strcmp(*word, "bind") == 0 || strcmp(*word, "rbind") == 0) {
+            opt.is_bind = true;
+            opt.is_recursive = **word == 'r';
+        } else if (strcmp(*word, "tmpcopyup") == 0) {
+            opt.copy_up = true;
+        } else if (propagation_of(*word) != 0) {
+            opt.propagation = propagation_of(*word);
+        } else if (!read_flag(&opt, *word)) {
+            if (strcmp(*word, "idmap") == 0 || strcmp(*word, "ridmap") == 0)
+                continue; /* 中身は、uidMappings と gidMappings にある */
+            length += snprintf(opt.data + length, sizeof(opt.data) - length,
+                               "%s%s", length > 0 ? "," : "", *word);
+            if (length >= sizeof(opt.data))
+                refuse("config.json: mounts: options are too long");
+        }
+    }
+    return opt;
+}
+
+/* --- ツリー --------------------------------------------------------------- */
+
+/* マッピングは、ユーザー名前空間で渡す。それだけのための子を作る */
+static int user_namespace_of(const cJSON *mount)
+{
+    struct gate gate = make_gate();
+    pid_t pid = fork();
+
+    if (pid == -1)
+        die("fork");
+    if (pid == 0) {
+        close(gate.parent);
+        fail_to(gate.child);
+        if (unshare(CLONE_NEWUSER) == -1)
+            die("unshare CLONE_NEWUSER");
+        gate_tell(gate.child, READY, 0);
+        gate_expect(gate.child, GO, true);
+        _exit(0);
+    }
+    close(gate.child);
+    gate_expect(gate.parent, READY, false);
+    write_mappings(pid, "uid", json_get(mount, "uidMappings"));
+    write_mappings(pid, "gid", json_get(mount, "gidMappings"));
+    int fd = open(path_of("/proc/%d/ns/user", pid), O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        die("open /proc/%d/ns/user", pid);
+    close(gate.parent);
+    waitpid(pid, NULL, 0);
+    return fd;
+}
+
+/* ホストのツリーの写しは、伝播 (propagation) でつながったまま。頼まれなければ、
+ * 切っておく。mount_namespaces(7) */
+static void set_tree_propagation(int tree, unsigned long propagation)
+{
+    struct mount_attr attr = {.propagation = propagation & ~MS_REC};
+    bool is_recursive = propagation == 0 || propagation & MS_REC;
+
+    if (propagation == 0)
+        attr.propagation = MS_PRIVATE;
+    if (syscall(SYS_mount_setattr, tree, "",
+                AT_EMPTY_PATH | (is_recursive ? AT_RECURSIVE : 0), &attr,
+                sizeof(attr)) == -1)
+        die("mount_setattr propagation");
+}
+
+int open_tree_of(const char *source, const struct mount_options *opt,
+                 const cJSON *mount)
+{
+    unsigned flags = opt->is_recursive ? AT_RECURSIVE : 0;
+    struct mount_attr attr = {.attr_set = opt->set, .attr_clr = opt->clear};
+    int tree = syscall(SYS_open_tree, AT_FDCWD, source,
+                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+
+    if (tree == -1)
+        die("open_tree %s", source);
+    if (cJSON_GetArraySize(json_get(mount, "uidMappings")) > 0) {
+        attr.attr_set |= MOUNT_ATTR_IDMAP;
+        attr.userns_fd = user_namespace_of(mount);
+    }
+    if ((attr.attr_set | attr.attr_clr) != 0 &&
+        syscall(SYS_mount_setattr, tree, "",
+                AT_EMPTY_PATH | (opt->is_recursive_attr ? AT_RECURSIVE : 0),
+                &attr, sizeof(attr)) == -1)
+        die("mount_setattr %s", source);
+    if (attr.attr_set & MOUNT_ATTR_IDMAP)
+        close(attr.userns_fd);
+    set_tree_propagation(tree, opt->propagation);
+    return tree;
+}
+
+void attach_tree(int tree, int target, const char *name)
+{
+    if (syscall(SYS_move_mount, tree, "", target, "",
+                MOVE_MOUNT_F_EMPTY_PATH | 0x40 /* T_EMPTY_PATH */) == -1)
+        die("move_mount %s", name);
+    close(tree);
+}
+
+/* 親: bind の元は、ホストの権限で開いておく。ユーザー名前空間の中の root には、
+ * そこまでたどる権限がないかもしれない */
+int *open_sources(const cJSON *mounts)
+{
+    int *trees = calloc(cJSON_GetArraySize(mounts) + 1, sizeof(int)), n = 0;
+    const cJSON *mount;
+
+    if (trees == NULL)
+        die("calloc");
+    cJSON_ArrayForEach(mount, mounts)
+    {
+        struct mount_options opt = read_mount_options(mount);
+        const char *source = json_path(mount, "source");
+        trees[n++] = opt.is_bind && source != NULL
+                         ? open_tree_of(source, &opt, mount)
+                         : -1;
+    }
+    return trees;
+}
+
+bool is_type(const cJSON *mount, const char *type)
+{
+    const char *given = json_string(mount, "type");
+
+    return given != NULL && strncmp(given, type, strlen(type)) == 0;
+}
+
+void open_cgroup_trees(const cJSON *mounts)
+{
+    const cJSON *mount;
+
+    cJSON_ArrayForEach(mount, mounts) if (is_type(mount, "cgroup"))
+    {
+        struct mount_options opt = read_mount_options(mount);
+        cgroups_open_trees(&opt);
+    }
+}
+
+/* --- コンテナのルートの中にマウントする ----------------------------------- */
+
+/* /proc の中のファイルに重ねてよいのは、LXCFS などの使う、読むだけのものだけ。
+ * ほかは、ランタイム自身が書くものを偽物にできる (CVE-2019-16884) */
+void check_mount_target(int target, const char *path)
+{
+    static const char *const harmless[] = {
+        "/proc/cpuinfo",  "/proc/diskstats",
+        "/proc/loadavg",  "/proc/meminfo",
+        "/proc/slabinfo", "/proc/stat",
+        "/proc/swaps",    "/proc/sys/crypto/fips_enabled",
+        "/proc/uptime",   "/proc/sys/kernel/ns_last_pid",
+    };
+    struct statfs fs;
+
+    if (fstatfs(target, &fs) == -1)
+        die("fstatfs %s", path);
+    if (fs.f_type != PROC_SUPER_MAGIC)
+        return;
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+        if (strcmp(harmless[i], path) == 0)
+            return;
+    refuse("config.json: mounts: %s: is inside /proc", path);
+}
+
+/* 重ねる前のディレクトリの中身とモードを、新しい tmpfs に移す */
+static void copy_up(int below, const char *path, bool copy)
+{
+    struct stat status;
+    int top = open_in_root(path, O_RDONLY | O_DIRECTORY, 0);
+
+    if (top == -1 || fstat(below, &status) == -1)
+        die("open %s", path);
+    if (copy)
+        copy_directory(below, top);
+    if (fchmod(top, status.st_mode & 07777) == -1)
+        die("chmod %s", path);
+    close(top);
+}
+
+void mount_file_system(const cJSON *mount_entry, int target,
+                       const struct mount_options *opt)
+{
+    const char *path = json_path(mount_entry, "destination");
+    const char *type = json_string(mount_entry, "type");
+    const char *source = json_string(mount_entry, "source");
+    bool is_tmpfs = type != NULL && strcmp(type, "tmpfs") == 0;
+    unsigned long late = is_tmpfs ? MS_RDONLY : 0; /* 中身を入れてから */
+
+    if (mount(source == NULL ? type : source, fd_path(target), type,
+              opt->flags & ~late, opt->data) == -1)
+        die("mount %s", path);
+    if (is_tmpfs && (opt->copy_up || strstr(opt->data, "mode=") == NULL))
+        copy_up(target, path, opt->copy_up);
+    if (!(opt->flags & late) && opt->propagation == 0)
+        return;
+    int top = open_in_root(path, O_PATH, 0);
+    if (top == -1)
+        die("openat2 %s", path);
+    if (opt->flags & late &&
+        mount(NULL, fd_path(top), NULL, MS_REMOUNT | MS_BIND | opt->flags,
+              NULL) == -1)
+        die("mount %s", path);
+    if (opt->propagation != 0 &&
+        mount(NULL, fd_path(top), NULL, opt->propagation, NULL) == -1)
+        die("mount %s", path);
+    close(top);
+}
+
+/* 自分に重ねて、重ねたほうだけを読み取り専用にする。"/" は、もう重ねてある */
+void make_read_only(const char *path)
+{
+    struct mount_options opt = {.set = MOUNT_ATTR_RDONLY,
+                                .is_recursive = true,
+                                .is_recursive_attr = true};
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    if (strcmp(path, "/") == 0) {
+        if (syscall(SYS_mount_setattr, AT_FDCWD, "/", 0, &attr, sizeof(attr)) ==
+            -1)
+            die("mount_setattr /");
+        return;
+    }
+    int target = open_in_root(path, O_PATH, 0);
+    if (target == -1 && (errno == ENOENT || errno == ENOTDIR))
+        return;
+    if (target == -1)
+        die("openat2 %s", path);
+    attach_tree(open_tree_of(fd_path(target), &opt, NULL), target, path);
+    close(target);
+}
+
+/* 重ねる "/dev/null" は、イメージのものでなく、ホストのもの (CVE-2025-31133) */
+static void mask_path(const char *path)
+{
+    struct stat status;
+    int target = open_in_root(path, O_PATH, 0);
+
+    if (target == -1 && (errno == ENOENT || errno == ENOTDIR))
+        return;
+    if (target == -1 || fstat(target, &status) == -1)
+        die("openat2 %s", path);
+    int result =
+        S_ISDIR(status.st_mode)
+            ? mount("tmpfs", fd_path(target), "tmpfs", MS_RDONLY, "size=0k")
+            : mount("/dev/null", fd_path(target), NULL, MS_BIND, NULL);
+    if (result == -1)
+        die("mount %s", path);
+    close(target);
+}
+
+void cover_paths(const cJSON *config)
+{
+    char **path = json_strings(config, "linux.readonlyPaths");
+
+    for (; *path != NULL; path++)
+        make_read_only(*path);
+    for (path = json_strings(config, "linux.maskedPaths"); *path != NULL;
+         path++)
+        mask_path(*path);
+}

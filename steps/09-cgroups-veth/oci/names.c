@@ -1,0 +1,91 @@
+/* names.c - 名前空間ごとにある、名前と設定と時刻 */
+#define _GNU_SOURCE
+#include "oci.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void set_names(const cJSON *config, uint64_t namespaces)
+{
+    const char *host = json_string(config, "hostname");
+    const char *domain = json_string(config, "domainname");
+
+    if ((host != NULL || domain != NULL) && !(namespaces & CLONE_NEWUTS))
+        refuse("config.json: hostname: needs a UTS namespace");
+    if (host != NULL && sethostname(host, strlen(host)) == -1)
+        die("sethostname %s", host);
+    if (domain != NULL && setdomainname(domain, strlen(domain)) == -1)
+        die("setdomainname %s", domain);
+}
+
+/* 名前空間ごとにあるものだけ。ほかは、ホストの設定を変えてしまう */
+void set_sysctls(const cJSON *config, uint64_t namespaces)
+{
+    static const struct {
+        const char *prefix;
+        uint64_t flag;
+    } separate[] = {
+        {"net.", CLONE_NEWNET},
+        {"fs.mqueue.", CLONE_NEWIPC},
+        {"kernel.msg", CLONE_NEWIPC},
+        {"kernel.sem", CLONE_NEWIPC},
+        {"kernel.shm", CLONE_NEWIPC},
+        {"kernel.domainname", CLONE_NEWUTS},
+        {"kernel.hostname", CLONE_NEWUTS},
+    };
+    const cJSON *entry;
+
+    cJSON_ArrayForEach(entry, json_get(config, "linux.sysctl"))
+    {
+        char path[256];
+        bool is_separate = false;
+        for (size_t i = 0; i < sizeof(separate) / sizeof(separate[0]); i++)
+            is_separate |= namespaces & separate[i].flag &&
+                           strncmp(entry->string, separate[i].prefix,
+                                   strlen(separate[i].prefix)) == 0;
+        if (!is_separate || strstr(entry->string, "..") != NULL ||
+            !cJSON_IsString(entry))
+            refuse(
+                "config.json: linux.sysctl: %s is not in a namespace of "
+                "the container",
+                entry->string);
+        snprintf(path, sizeof(path), "/proc/sys/%s", entry->string);
+        for (char *c = path; *c != '\0'; c++)
+            *c = *c == '.' ? '/' : *c;
+        write_file(path, "%s", entry->valuestring);
+    }
+}
+
+/* 起動からの時間をずらせるのは、誰もその名前空間に入らないうちだけ。
+ * time_namespaces(7) */
+void new_time_namespace(const cJSON *config)
+{
+    const cJSON *offset;
+
+    if (unshare(CLONE_NEWTIME) == -1)
+        die("unshare CLONE_NEWTIME");
+    cJSON_ArrayForEach(offset, json_get(config, "linux.timeOffsets"))
+        write_file("/proc/self/timens_offsets", "%s %lld %lld\n",
+                   offset->string, json_int(offset, "secs", 0),
+                   json_int(offset, "nanosecs", 0));
+}
+
+void write_mappings(pid_t pid, const char *kind, const cJSON *maps)
+{
+    char text[4096] = "";
+    size_t length = 0;
+    const cJSON *map;
+
+    cJSON_ArrayForEach(map, maps)
+    {
+        length +=
+            snprintf(text + length, sizeof(text) - length, "%llu %llu %llu\n",
+                     json_uint(map, "containerID", 0),
+                     json_uint(map, "hostID", 0), json_uint(map, "size", 0));
+        if (length >= sizeof(text))
+            refuse("config.json: linux.%sMappings: too many", kind);
+    }
+    write_file(path_of("/proc/%d/%s_map", pid, kind), "%s", text);
+}

@@ -1,0 +1,324 @@
+/*
+ * oci.h - main.c のレッスンではない、ランタイムの配管
+ *
+ * write_file(), path_of() などは、どのステップとも同じ shared/ のもの。エラーは
+ * すべて die() か refuse() で終わり、子の中なら、親に伝えて終わる。
+ */
+#ifndef OCI_H
+#define OCI_H
+
+#include "../../../shared/ct.h"
+
+#include <cjson/cJSON.h>
+#include <limits.h>
+#include <sys/types.h>
+
+#define RUNTIME     "step09-oci"
+#define OCI_VERSION "1.0.2-dev" /* containerd と podman は 1.x なら読む */
+
+/* --- options.c: コマンドライン ------------------------------------------- */
+
+/* 使えないオプションの欄は、0 か NULL のまま */
+struct options_oci {
+    const char *command; /* "create" など */
+    const char *root; /* 状態を置くディレクトリ。デフォルトは /run/step09-oci */
+    bool systemd_cgroup;
+    char *id; /* コンテナの名前。list にはない */
+    char **args; /* 名前より後ろ。NULL で終わる */
+    const char *bundle, *pid_file, *console_socket, *process, *resources;
+    const char *cwd, *user, *format;
+    char *env[ENV_MAX + 1], *caps[CAP_ADD_MAX + 1]; /* NULL で終わる */
+    bool all, force, detach, tty, keep, quiet, no_new_privs, ignore_paused;
+    unsigned preserve_fds; /* 3 番から、コマンドに渡す fd の数 */
+    cJSON *update; /* update のオプションを、config.json の形にしたもの */
+};
+
+/* 誤りがあれば、使い方を stderr に出して終わる。usage_error() も、ここにある。
+ * getopt_long(3) */
+struct options_oci parse_command_line(int argc, char *argv[]);
+
+/* --- log.c: 失敗を伝えて終わる (shared/ct-fail.c の代わり) --------------- */
+
+/* errno のない失敗。"config.json: linux.intelRdt: not supported" など */
+_Noreturn void refuse(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* 終わらないほかは、refuse() と同じ。level は "warning" になる */
+void warn_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* die() と refuse() を、stderr のほかに path にも書く。json でなければ 1 行の
+ * テキスト。エンジンは、ここを読んで失敗の理由を知る */
+void log_open(const char *path, bool json);
+
+/* 親: 失敗したら、終わる前に undo を呼ぶ。NULL なら、もう呼ばない */
+void on_failure(void (*undo)(void));
+
+/* 子: このあとの失敗は、fd の先の親に伝える */
+void fail_to(int fd);
+
+/* --- sync.c: 親と子をそろえる (step 03 のゲート) ------------------------- */
+
+/* 親と子の、双方向のゲート。unix(7) の SOCK_SEQPACKET は、1 回の send が 1 回の
+ * recv で読め、相手が死ねば EOF になる */
+struct gate {
+    int parent, child;
+};
+
+enum signal_kind { GO, BORN, MOUNTED, READY, FAILED };
+
+struct gate make_gate(void);
+void gate_tell(int fd, enum signal_kind kind, int value);
+
+/* kind を待ち、一緒に来た値を返す。FAILED が来れば、その失敗で自分も終わる。
+ * EOF なら、相手が死んだ。閉じれば成功とする相手なら、may_close */
+int gate_expect(int fd, enum signal_kind kind, bool may_close);
+
+/* 状態のディレクトリに、start を待つソケットを作る。名前は、子の用意ができて
+ * から付け替える。状態が created かどうかは、その名前があるかで決まる */
+int start_gate_listen(int directory);
+void start_gate_ready(int directory);
+bool start_gate_exists(int directory);
+int start_gate_connect(int directory);
+void start_gate_forget(int directory);
+
+/* --- config.c: config.json を読む ---------------------------------------- */
+
+/* ファイルを読む。"-" なら stdin から */
+cJSON *json_read(const char *path);
+
+/* path は "process.user.uid" の形。なければ NULL、0、false か fallback を返し、
+ * 型が違えば終わる */
+const cJSON *json_get(const cJSON *from, const char *path);
+const char *json_string(const cJSON *from, const char *path);
+bool json_bool(const cJSON *from, const char *path);
+long long json_int(const cJSON *from, const char *path, long long fallback);
+unsigned long long json_uint(const cJSON *from, const char *path,
+                             unsigned long long fallback);
+
+/* 文字列の配列を、NULL で終わる配列にする。なければ空の配列 */
+char **json_strings(const cJSON *from, const char *path);
+
+/* ファイルのパス。長すぎれば終わる */
+const char *json_path(const cJSON *from, const char *path);
+
+/* list に word があるか */
+bool json_has(const cJSON *list, const char *word);
+
+/* しないことを頼まれていたら、その欄の名前を言って終わる。黙って無視しない */
+void check_config(const cJSON *config);
+void check_process(const cJSON *process);
+
+/* --- state.c: コンテナの状態 --------------------------------------------- */
+
+struct container {
+    const char *id;
+    const char *root; /* --root */
+    int directory; /* 状態のディレクトリの fd。ロックも兼ねる */
+    cJSON *state; /* state.json */
+    cJSON *config; /* create のときの config.json の控え */
+};
+
+/* 状態のディレクトリを作る。もうあれば終わる */
+struct container container_create(const struct options_oci *opt, cJSON *config);
+
+/* 読む。なければ終わる。lock なら、ほかの create, start, delete を待つ */
+struct container container_load(const struct options_oci *opt, bool lock);
+bool container_exists(const struct options_oci *opt);
+
+/* state.json を書く。途中で死んでも、前のものか新しいもののどちらかが残る */
+void container_save(const struct container *box);
+void container_set_pid(struct container *box, pid_t pid);
+void container_remove(const struct container *box);
+
+/* "creating", "created", "running", "paused", "stopped"。
+ * runtime.md の State */
+const char *container_status(const struct container *box);
+
+/* 最初のプロセスの PID。もういなければ 0 */
+pid_t container_pid(const struct container *box);
+
+/* state の出力と、フックの stdin に渡すもの */
+cJSON *container_state(const struct container *box, const char *status);
+void list_containers(const struct options_oci *opt);
+void write_pid_file(const char *path, pid_t pid);
+
+/* --- rootfs.c: コンテナのルートの中のパス -------------------------------- */
+
+/* カレントディレクトリを "/" とみなして path を開く。リンクをたどっても、その
+ * 外には出ない。openat2(2) の RESOLVE_IN_ROOT */
+int open_in_root(const char *path, uint64_t flags, uint64_t resolve);
+
+/* マウントする先を開く。なければ、ディレクトリか空のファイルを作る */
+int open_target(const char *path, bool is_directory, uint64_t resolve);
+
+/* path の親のディレクトリを開き (なければ作り)、最後の名前を name に入れる */
+int open_parent(const char *path, const char **name);
+
+/* fd の指すものの、いつでも使えるパス。次に呼ぶまで有効 */
+const char *fd_path(int fd);
+
+/* ディレクトリの中身を、属性ごとコピーする。リンクはたどらない */
+void copy_directory(int from, int to);
+
+/* --- mounts.c: マウントのオプション -------------------------------------- */
+
+struct mount_options {
+    unsigned long flags; /* mount(2) */
+    uint64_t set, clear; /* mount_setattr(2) */
+    unsigned long propagation;
+    bool is_bind, is_recursive, is_recursive_attr, copy_up;
+    char data[4096]; /* ファイルシステムに渡すもの */
+};
+
+struct mount_options read_mount_options(const cJSON *mount);
+unsigned long propagation_of(const char *name);
+
+/* 親: source を、まだどこにもマウントしていないツリーとして開き、オプションを
+ * 付ける。ホストの権限で開くので、コンテナからは届かないものでもよい。
+ * open_tree(2), mount_setattr(2) */
+int open_tree_of(const char *source, const struct mount_options *opt,
+                 const cJSON *mount);
+
+/* ツリーを target に置く。move_mount(2) */
+void attach_tree(int tree, int target, const char *name);
+
+/* 親: bind マウントの元を、mounts の順に並べて返す。bind でなければ -1 */
+int *open_sources(const cJSON *mounts);
+bool is_type(const cJSON *mount, const char *type);
+
+/* 子: config.json の 1 つを、target にマウントする。mount(2) */
+void check_mount_target(int target, const char *path);
+void mount_file_system(const cJSON *mount_entry, int target,
+                       const struct mount_options *opt);
+
+/* 子: path を読み取り専用にする。path がなければ、何もしない */
+void make_read_only(const char *path);
+
+/* 子: linux.readonlyPaths と linux.maskedPaths */
+void cover_paths(const cJSON *config);
+
+/* --- nodes.c と names.c: /dev と、名前空間ごとの設定 ---------------------- */
+
+void populate_dev(const cJSON *config);
+
+/* namespaces は、コンテナが持つ名前空間のフラグ。ないものの設定は断る */
+void set_names(const cJSON *config, uint64_t namespaces);
+void set_sysctls(const cJSON *config, uint64_t namespaces);
+void new_time_namespace(const cJSON *config);
+
+/* 親: /proc/(pid)/uid_map か gid_map に、maps を書く */
+void write_mappings(pid_t pid, const char *kind, const cJSON *maps);
+
+/* --- cgroups.c: どこに作り、どう制限するか ------------------------------- */
+
+/* config.json の cgroupsPath と resources に従って cgroup を作り、pid を入れる。
+ * 作る前に、場所を state に書く */
+void cgroups_create(struct container *box, pid_t pid, bool use_systemd);
+void cgroups_join(const struct container *box, pid_t pid, pid_t init);
+void cgroups_limit(const struct container *box, const cJSON *resources);
+void cgroups_freeze(const struct container *box, bool freeze);
+bool cgroups_is_frozen(const struct container *box);
+
+/* signal を、中のすべてのプロセスに送る。いなければ false */
+bool cgroups_kill(const struct container *box, int signal);
+void cgroups_remove(const struct container *box);
+
+/* 中のプロセスを、list (JSON の配列) に足す */
+void cgroups_processes(const struct container *box, cJSON *list);
+
+/* 子: コンテナの /sys/fs/cgroup。cgroup 名前空間を分ける前に、自分のいる cgroup
+ * のツリーを開いておく */
+void open_cgroup_trees(const cJSON *mounts);
+void cgroups_open_trees(const struct mount_options *opt);
+void cgroups_attach_trees(const char *target, const struct mount_options *opt);
+
+/* --- limits.c と devices.c: cgroups.c が使う ------------------------------ */
+
+/* 1 つの階層。v2 には、コントローラーの名前がない */
+struct hierarchy {
+    int version;
+    const char *controllers; /* v1: "cpu,cpuacct" など */
+    const char *path; /* コンテナの cgroup のディレクトリ */
+};
+
+/* v1 なら controller の階層、v2 ならただ 1 つの階層。なければ NULL */
+const struct hierarchy *find_controller(const char *controller);
+void apply_limits(const cJSON *resources);
+
+/* list を、v1 の devices のファイルか、v2 の BPF のプログラムにする */
+void apply_devices(const cJSON *list, const struct hierarchy *group);
+
+/* --- console.c: 端末 ----------------------------------------------------- */
+
+/* 親: エンジンの待っているソケットにつなぐ */
+int console_connect(const char *path);
+
+/* 親: process.terminal なら、マスターを渡す先を返す。エンジンのソケットか、なければ
+ * 自分で受け取るための pair の片方。端末がなければ 0 */
+int open_console(const struct options_oci *opt, const cJSON *process,
+                 int pair[2]);
+int receive_console(const int pair[2]); /* 端末がなければ -1 */
+
+/* 子: 端末を作り、制御端末にして、マスターを socket の先へ渡す。コンテナの
+ * /dev/console にも置く (in_root)。pty(7), unix(7) の SCM_RIGHTS */
+void console_open(int socket, const cJSON *process, bool in_root);
+
+/* 前面の run と exec: コマンドが終わるまで、端末と master をつなぐ */
+int console_relay(pid_t pid, int master);
+
+/* --- hooks.c: フック ----------------------------------------------------- */
+
+/* hooks.(name) を順に動かす。stdin には state を渡す。失敗したら、
+ * is_fatal なら終わり、そうでなければ警告だけ残す */
+void run_hooks(const struct container *box, const char *name,
+               const char *status, bool is_fatal);
+
+/* --- seccomp.c: システムコールのフィルター -------------------------------- */
+
+void load_seccomp(const cJSON *seccomp);
+
+/* --- capabilities.c と process.c: コマンドを動かすユーザー、環境、上限 ---------------------- */
+
+/* 親: 上げるにはホストの特権の要るもの (rlimits, oomScoreAdj) */
+void limit_process(const cJSON *process, pid_t pid);
+void set_environment(const cJSON *process);
+void leave_session_keyring(void);
+void drop_bounding(const cJSON *capabilities);
+void set_capabilities(const cJSON *capabilities);
+
+/* uid、gid、補助グループ、umask。特権は、set_capabilities() まで残す */
+void become_user(const cJSON *process);
+
+/* process.cwd に入る。コンテナの外に出ていたら終わる (CVE-2024-21626)。入れ
+ * なければ false か、must なら終わる */
+bool enter_cwd(const cJSON *process, bool must);
+
+/* exec --process の中身か、config.json の process を、オプションで変えたもの */
+const cJSON *process_to_exec(const struct options_oci *opt,
+                             const cJSON *config);
+void set_scheduling(const cJSON *process);
+
+/* コマンドのパス。見つからないか、実行できなければ終わる */
+const char *look_up(const char *command);
+
+/* AppArmor や SELinux のラベルは、exec のときに付く。ホストの /proc が見えて
+ * いるうちに開いておき、あとで書く */
+void open_label(const cJSON *process);
+void write_label(const cJSON *process);
+
+/* 3 番以上の fd を、exec で閉じるようにする。keep 個は残す */
+void close_on_exec(unsigned keep);
+
+/* --- sealed.c: 書き換えられない自分のコピー ------------------------------- */
+
+/* コンテナに入る前に、封をしたコピーから動き直す。memfd_create(2) */
+void run_sealed_copy(char *argv[]);
+
+/* --- manage.c: 動き出したあとのコマンド ----------------------------------- */
+
+/* start と exec のほかのもの */
+void manage(const struct options_oci *opt);
+void check_can_exec(const struct container *box, const struct options_oci *opt);
+void delete_container(const struct container *box);
+
+#endif

@@ -1,0 +1,123 @@
+/* sync.c - 親と子、create と start をそろえる */
+#define _GNU_SOURCE
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CREATING "creating.sock"
+#define CREATED  "start.sock"
+
+struct gate make_gate(void)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
+        die("socketpair");
+    return (struct gate){.parent = pair[0], .child = pair[1]};
+}
+
+struct packet {
+    char kind, error;
+    int value;
+};
+
+void gate_tell(int fd, enum signal_kind kind, int value)
+{
+    struct packet packet = {.kind = kind, .value = value};
+
+    /* 相手が死んでいれば、次に待つときに EOF で分かる */
+    (void)!send(fd, &packet, sizeof(packet), MSG_NOSIGNAL);
+}
+
+int gate_expect(int fd, enum signal_kind kind, bool may_close)
+{
+    union {
+        struct packet packet;
+        char text[2048];
+    } in;
+    ssize_t length;
+
+    do
+        length = recv(fd, in.text, sizeof(in.text) - 1, 0);
+    while (length == -1 && errno == EINTR);
+    if (length == -1 && errno != ECONNRESET)
+        die("recv gate");
+    if (length <= 0 && may_close)
+        return 0;
+    if (length <= 0)
+        refuse("the container's process died before it was ready");
+    in.text[length] = '\0';
+    if (in.packet.kind == FAILED) {
+        errno = (unsigned char)in.packet.error;
+        refuse("%s", in.text + 2);
+    }
+    if (in.packet.kind != (char)kind)
+        refuse("unexpected message %d from the container's process",
+               in.packet.kind);
+    return in.packet.value;
+}
+
+/* ソケットのパスは 108 バイトまで。/proc/self/fd/N から短く書く。unix(7) */
+static struct sockaddr_un address_of(int directory, const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s",
+             directory, name);
+    return address;
+}
+
+static int make_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        die("socket AF_UNIX");
+    return fd;
+}
+
+int start_gate_listen(int directory)
+{
+    struct sockaddr_un address = address_of(directory, CREATING);
+    int fd = make_socket();
+
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == -1)
+        die("bind " CREATING);
+    if (listen(fd, 1) == -1)
+        die("listen " CREATING);
+    return fd;
+}
+
+void start_gate_ready(int directory)
+{
+    if (renameat(directory, CREATING, directory, CREATED) == -1)
+        die("rename " CREATING);
+}
+
+bool start_gate_exists(int directory)
+{
+    return faccessat(directory, CREATED, F_OK, 0) == 0;
+}
+
+int start_gate_connect(int directory)
+{
+    struct sockaddr_un address = address_of(directory, CREATED);
+    int fd = make_socket();
+
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == -1)
+        die("connect " CREATED);
+    return fd;
+}
+
+void start_gate_forget(int directory)
+{
+    if (unlinkat(directory, CREATED, 0) == -1 && errno != ENOENT)
+        die("unlink " CREATED);
+}
