@@ -134,14 +134,18 @@ const char *json_path(const cJSON *from, const char *path)
     return name;
 }
 
-bool json_has(const cJSON *list, const char *word)
+/* bundle からの相対パスは、ルートを移ると使えない */
+void json_make_absolute(const cJSON *from, const char *name)
 {
-    const cJSON *item;
+    char now[PATH_MAX], absolute[2 * PATH_MAX];
+    const char *path = json_path(from, name);
 
-    cJSON_ArrayForEach(item, list) if (cJSON_IsString(item) &&
-                                       strcmp(item->valuestring, word) ==
-                                           0) return true;
-    return false;
+    if (path == NULL || *path == '/')
+        return;
+    if (getcwd(now, sizeof(now)) == NULL)
+        die("getcwd");
+    snprintf(absolute, sizeof(absolute), "%s/%s", now, path);
+    cJSON_SetValuestring(cJSON_GetObjectItem(from, name), absolute);
 }
 
 /* --- しないこと ----------------------------------------------------------- */
@@ -170,7 +174,6 @@ static void refuse_fields(const cJSON *from, const char *prefix,
 static const char *const not_supported[] = {"domainname.options",
                                             "linux.intelRdt",
                                             "linux.memoryPolicy",
-                                            "linux.mountLabel",
                                             "linux.netDevices",
                                             "linux.seccomp.listenerMetadata",
                                             "linux.seccomp.listenerPath",
@@ -209,6 +212,18 @@ static void check_hooks(const cJSON *hooks)
     }
 }
 
+/* SELinux のないカーネルでは、ラベルは何の働きもしない */
+static void check_mount_label(const cJSON *config)
+{
+    const char *label = json_string(config, "linux.mountLabel");
+
+    if (label == NULL || *label == '\0')
+        return;
+    if (access("/sys/fs/selinux/enforce", F_OK) == 0)
+        refuse("config.json: linux.mountLabel: not supported");
+    warn_log("config.json: linux.mountLabel: this kernel has no SELinux");
+}
+
 void check_config(const cJSON *config)
 {
     const char *version = json_string(config, "ociVersion");
@@ -218,6 +233,8 @@ void check_config(const cJSON *config)
     if (json_path(config, "root.path") == NULL)
         refuse("config.json: root.path: is missing");
     refuse_fields(config, "", not_supported);
+    check_mount_label(config);
+    check_mount_label(config);
     if (json_get(config, "process") != NULL)
         check_process(json_get(config, "process"));
     check_hooks(json_get(config, "hooks"));

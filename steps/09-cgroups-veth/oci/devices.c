@@ -22,7 +22,7 @@ struct rule {
     const char *access; /* "rwm" */
 };
 
-/* いつでも使えるもの。config-linux.md の Default Devices と、端末、mknod(2) */
+/* 断れないもの。config-linux.md の Default Devices と、端末、mknod(2) */
 static const struct rule always[] = {
     {true, 'c', ANY, ANY, "m"}, {true, 'b', ANY, ANY, "m"},
     {true, 'c', 1, 3, "rwm"},   {true, 'c', 1, 5, "rwm"},
@@ -48,8 +48,6 @@ static void collect_rules(const cJSON *list)
 
     rule_count = 0;
     add_rule((struct rule){false, 'a', ANY, ANY, "rwm"});
-    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
-        add_rule(always[i]);
     cJSON_ArrayForEach(entry, list)
     {
         const char *type = json_string(entry, "type");
@@ -67,13 +65,9 @@ static void collect_rules(const cJSON *list)
         if (rule.type == 'u')
             rule.type = 'c';
         add_rule(rule);
-        /* 「すべてだめ」のあとも、いつでも使えるものは使える */
-        bool is_all = rule.type == 'a' && rule.major < 0 && rule.minor < 0;
-        for (size_t i = 0;
-             is_all && !rule.allow && i < sizeof(always) / sizeof(always[0]);
-             i++)
-            add_rule(always[i]);
     }
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        add_rule(always[i]);
 }
 
 static void number_or_star(char *text, size_t size, long long number)

@@ -162,11 +162,13 @@ static void mount_one(const cJSON *mount, int tree)
         cgroups_attach_trees(path, &opt);
         return;
     }
+    if (tree == -1)
+        tree = open_source(mount, &opt);
     if (tree != -1 && fstat(tree, &status) == -1)
         die("fstat %s", path);
     int target = open_target(path, S_ISDIR(status.st_mode),
                              is_kernel ? RESOLVE_NO_SYMLINKS : 0);
-    check_mount_target(target, path);
+    check_mount_target(target, mount);
     if (tree != -1)
         attach_tree(tree, target, path);
     else
@@ -236,6 +238,9 @@ static _Noreturn void become_command(const struct launch *it)
 
     leave_session_keyring();
     set_scheduling(it->process);
+    close_on_exec(it->keep);
+    set_environment(it->process);
+    const char *path = look_up(it->process);
     bool has_entered = enter_cwd(it->process, false);
     if (!no_new_privs) /* フィルターを入れるには、CAP_SYS_ADMIN が要る */
         load_seccomp(filter);
@@ -246,12 +251,9 @@ static _Noreturn void become_command(const struct launch *it)
         set_capabilities(capabilities);
     if (!has_entered) /* そのユーザーだけが入れるところもある */
         enter_cwd(it->process, true);
-    set_environment(it->process);
     if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         die("prctl PR_SET_NO_NEW_PRIVS");
-    const char *path = look_up(args[0]);
     write_label(it->process);
-    close_on_exec(it->keep);
     if (it->start != 0)
         wait_for_start(it);
     if (no_new_privs) /* それなら、特権がなくてもよい。seccomp(2) */
@@ -268,8 +270,8 @@ static void mount_all(const struct launch *it)
 
     cJSON_ArrayForEach(mount, json_get(config, "mounts"))
     {
-        mount_one(mount, it->trees[n]);
-        if (it->trees[n++] != -1 &&
+        mount_one(mount, it->trees[n++]);
+        if (read_mount_options(mount).is_bind &&
             strcmp(json_string(mount, "destination"), "/dev") == 0)
             own_dev = false; /* ホストの /dev をそのまま見せる */
     }
@@ -376,6 +378,7 @@ static void create_container(const struct options_oci *opt, int pair[2])
         die("chdir %s", opt->bundle);
     cJSON *config = json_read("config.json");
     check_config(config);
+    json_make_absolute(json_get(config, "root"), "path");
     struct launch it = {.box = &box,
                         .process = json_get(config, "process"),
                         .ns = read_namespaces(config),
@@ -384,7 +387,7 @@ static void create_container(const struct options_oci *opt, int pair[2])
     on_failure(undo_create);
     it.console = open_console(opt, it.process, pair);
     it.start = start_gate_listen(box.directory);
-    it.trees = open_sources(json_get(config, "mounts"));
+    it.trees = open_sources(config, it.ns.all & CLONE_NEWUSER);
     newborn = spawn(&it, it.ns.new, container_init);
     if (it.ns.new &CLONE_NEWUSER) {
         write_mappings(newborn, "uid", json_get(config, "linux.uidMappings"));

@@ -252,22 +252,36 @@ void attach_tree(int tree, int target, const char *name)
     close(tree);
 }
 
-/* 親: bind の元は、ホストの権限で開いておく。ユーザー名前空間の中の root には、
- * そこまでたどる権限がないかもしれない */
-int *open_sources(const cJSON *mounts)
+int open_source(const cJSON *mount, const struct mount_options *opt)
 {
+    const char *source = json_path(mount, "source");
+
+    if (!opt->is_bind)
+        return -1;
+    if (source == NULL)
+        refuse("config.json: mounts: source is missing");
+    return open_tree_of(source, opt, mount);
+}
+
+/* ユーザー名前空間の中の root には、元までたどる権限がないかもしれない。
+ * 伝播 (shared) でつなぐものは、ホストのツリーから写さないと、つながらない */
+int *open_sources(const cJSON *config, bool is_user_separate)
+{
+    const cJSON *mounts = json_get(config, "mounts"), *mount;
     int *trees = calloc(cJSON_GetArraySize(mounts) + 1, sizeof(int)), n = 0;
-    const cJSON *mount;
+    const char *root = json_string(config, "linux.rootfsPropagation");
+    bool is_shared = root != NULL && propagation_of(root) & MS_SHARED;
 
     if (trees == NULL)
         die("calloc");
     cJSON_ArrayForEach(mount, mounts)
     {
         struct mount_options opt = read_mount_options(mount);
-        const char *source = json_path(mount, "source");
-        trees[n++] = opt.is_bind && source != NULL
-                         ? open_tree_of(source, &opt, mount)
-                         : -1;
+        bool is_early =
+            is_user_separate || (is_shared && opt.propagation & MS_SHARED);
+        if (opt.is_bind)
+            json_make_absolute(mount, "source");
+        trees[n++] = is_early ? open_source(mount, &opt) : -1;
     }
     return trees;
 }
@@ -294,8 +308,9 @@ void open_cgroup_trees(const cJSON *mounts)
 
 /* /proc の中のファイルに重ねてよいのは、LXCFS などの使う、読むだけのものだけ。
  * ほかは、ランタイム自身が書くものを偽物にできる (CVE-2019-16884) */
-void check_mount_target(int target, const char *path)
+void check_mount_target(int target, const cJSON *mount_entry)
 {
+    const char *path = json_path(mount_entry, "destination");
     static const char *const harmless[] = {
         "/proc/cpuinfo",  "/proc/diskstats",
         "/proc/loadavg",  "/proc/meminfo",
@@ -312,6 +327,8 @@ void check_mount_target(int target, const char *path)
     for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
         if (strcmp(harmless[i], path) == 0)
             return;
+    if (strcmp(path, "/proc") == 0 && is_type(mount_entry, "proc"))
+        return; /* 本物を、もう 1 度 */
     refuse("config.json: mounts: %s: is inside /proc", path);
 }
 

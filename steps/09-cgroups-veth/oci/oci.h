@@ -101,8 +101,8 @@ char **json_strings(const cJSON *from, const char *path);
 /* ファイルのパス。長すぎれば終わる */
 const char *json_path(const cJSON *from, const char *path);
 
-/* list に word があるか */
-bool json_has(const cJSON *list, const char *word);
+/* from の name を、カレントディレクトリから絶対パスにする */
+void json_make_absolute(const cJSON *from, const char *name);
 
 /* しないことを頼まれていたら、その欄の名前を言って終わる。黙って無視しない */
 void check_config(const cJSON *config);
@@ -182,12 +182,15 @@ int open_tree_of(const char *source, const struct mount_options *opt,
 /* ツリーを target に置く。move_mount(2) */
 void attach_tree(int tree, int target, const char *name);
 
-/* 親: bind マウントの元を、mounts の順に並べて返す。bind でなければ -1 */
-int *open_sources(const cJSON *mounts);
+/* bind マウントの元のツリー。bind でなければ -1 */
+int open_source(const cJSON *mount, const struct mount_options *opt);
+
+/* 親: ホストの権限で開いておくべき元を、mounts の順に並べて返す。ほかは -1 */
+int *open_sources(const cJSON *config, bool is_user_separate);
 bool is_type(const cJSON *mount, const char *type);
 
 /* 子: config.json の 1 つを、target にマウントする。mount(2) */
-void check_mount_target(int target, const char *path);
+void check_mount_target(int target, const cJSON *mount_entry);
 void mount_file_system(const cJSON *mount_entry, int target,
                        const struct mount_options *opt);
 
@@ -298,8 +301,8 @@ const cJSON *process_to_exec(const struct options_oci *opt,
                              const cJSON *config);
 void set_scheduling(const cJSON *process);
 
-/* コマンドのパス。見つからないか、実行できなければ終わる */
-const char *look_up(const char *command);
+/* process.args[0] のパス。そのユーザーに実行できなければ終わる */
+const char *look_up(const cJSON *process);
 
 /* AppArmor や SELinux のラベルは、exec のときに付く。ホストの /proc が見えて
  * いるうちに開いておき、あとで書く */

@@ -226,8 +226,7 @@ static int refusal(const char *path)
     return eaccess(path, X_OK) == -1 ? errno : 0;
 }
 
-/* create のうちに失敗させる。start まで進むと、エンジンは 127 にできない */
-const char *look_up(const char *command)
+static const char *search(const char *command)
 {
     static char found[PATH_MAX];
     const char *path = getenv("PATH");
@@ -235,9 +234,7 @@ const char *look_up(const char *command)
 
     if (strchr(command, '/') != NULL || path == NULL) {
         errno = refusal(command);
-        if (errno != 0)
-            die("exec %.1000s", command);
-        return command;
+        return errno == 0 ? command : NULL;
     }
     for (;; path++) {
         int length = strcspn(path, ":");
@@ -253,9 +250,30 @@ const char *look_up(const char *command)
             break;
     }
     errno = error;
-    if (error == ENOENT) /* podman と dockerd は、この言葉を探す */
+    return NULL;
+}
+
+/* create のうちに失敗させる。start まで進むと、エンジンは 127 にできない。
+ * seccomp のフィルターがあると、調べられないこともある。だから、先に、
+ * 少しだけそのユーザーになって調べる */
+const char *look_up(const cJSON *process)
+{
+    const char *command = json_strings(process, "args")[0];
+    uid_t uid = json_uint(process, "user.uid", 0);
+    gid_t gid = json_uint(process, "user.gid", 0);
+
+    if (setresgid(-1, gid, -1) == -1 || setresuid(-1, uid, -1) == -1)
+        die("setresuid %u", uid);
+    const char *path = search(command);
+    int error = errno;
+    if (setresuid(-1, 0, -1) == -1 || setresgid(-1, 0, -1) == -1)
+        die("setresuid 0");
+    errno = error;
+    if (path == NULL && error == ENOENT) /* エンジンは、この言葉を探す */
         die("exec: \"%.1000s\": executable file not found in $PATH", command);
-    die("exec %.1000s", command);
+    if (path == NULL)
+        die("exec %.1000s", command);
+    return path;
 }
 
 /* --- ラベル --------------------------------------------------------------- */
