@@ -141,8 +141,7 @@ static void load_hierarchies(const struct container *box)
     const cJSON *list = json_get(box->state, "cgroups"), *entry;
 
     count = 0;
-    cJSON_ArrayForEach(entry, list)
-    {
+    cJSON_ArrayForEach(entry, list) {
         if (count == HIERARCHIES_MAX)
             break;
         found[count++] = (struct hierarchy){
@@ -423,7 +422,7 @@ void cgroups_create(struct container *box, pid_t pid, bool use_systemd)
 
 /* exec。コンテナの中で systemd などが下に cgroup を作っていると、v2 では上に
  * 入れない (EBUSY)。そのときは、init のいるところに入る */
-void cgroups_join(const struct container *box, pid_t pid, pid_t init)
+void cgroups_join(const struct container *box, pid_t pid)
 {
     char number[16];
 
@@ -435,7 +434,7 @@ void cgroups_join(const struct container *box, pid_t pid, pid_t init)
             continue;
         if (errno != EBUSY)
             die("write %s", file);
-        snprintf(number, sizeof(number), "%d", init);
+        snprintf(number, sizeof(number), "%d", container_pid(box));
         find_hierarchies();
         find_groups_of(number);
         for (size_t j = 0; j < count; j++)

@@ -116,8 +116,7 @@ char **json_strings(const cJSON *from, const char *path)
         die("calloc");
     if (list != NULL && !cJSON_IsArray(list))
         wrong_type(path, "an array");
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach(item, list) {
         if (!cJSON_IsString(item))
             wrong_type(path, "an array of strings");
         strings[n++] = item->valuestring;
@@ -200,16 +199,17 @@ static void check_hooks(const cJSON *hooks)
 {
     const cJSON *list, *hook;
 
-    cJSON_ArrayForEach(list, hooks) cJSON_ArrayForEach(hook, list)
-    {
-        const char *path = json_path(hook, "path");
-        const cJSON *timeout = json_get(hook, "timeout");
-        if (path == NULL || *path != '/')
-            refuse("config.json: hooks.%s: path is not absolute", list->string);
-        if (timeout != NULL && json_int(hook, "timeout", 0) <= 0)
-            refuse("config.json: hooks.%s: timeout is not positive",
-                   list->string);
-    }
+    cJSON_ArrayForEach(list, hooks)
+        cJSON_ArrayForEach(hook, list) {
+            const char *path = json_path(hook, "path");
+            const cJSON *timeout = json_get(hook, "timeout");
+            if (path == NULL || *path != '/')
+                refuse("config.json: hooks.%s: path is not absolute",
+                       list->string);
+            if (timeout != NULL && json_int(hook, "timeout", 0) <= 0)
+                refuse("config.json: hooks.%s: timeout is not positive",
+                       list->string);
+        }
 }
 
 /* SELinux のないカーネルでは、ラベルは何の働きもしない */
@@ -224,7 +224,7 @@ static void check_mount_label(const cJSON *config)
     warn_log("config.json: linux.mountLabel: this kernel has no SELinux");
 }
 
-void check_config(const cJSON *config)
+static void check_config(const cJSON *config)
 {
     const char *version = json_string(config, "ociVersion");
 
@@ -238,4 +238,14 @@ void check_config(const cJSON *config)
     if (json_get(config, "process") != NULL)
         check_process(json_get(config, "process"));
     check_hooks(json_get(config, "hooks"));
+}
+
+cJSON *load_config(const char *bundle)
+{
+    if (chdir(bundle) == -1)
+        die("chdir %s", bundle);
+    cJSON *config = json_read("config.json");
+    check_config(config);
+    json_make_absolute(json_get(config, "root"), "path");
+    return config;
 }

@@ -48,8 +48,7 @@ static void collect_rules(const cJSON *list)
 
     rule_count = 0;
     add_rule((struct rule){false, 'a', ANY, ANY, "rwm"});
-    cJSON_ArrayForEach(entry, list)
-    {
+    cJSON_ArrayForEach(entry, list) {
         const char *type = json_string(entry, "type");
         const char *access = json_string(entry, "access");
         struct rule rule = {

@@ -73,8 +73,7 @@ void run_hooks(const struct container *box, const char *name,
         return;
     cJSON *state = container_state(box, status);
     char *text = cJSON_PrintUnformatted(state);
-    cJSON_ArrayForEach(hook, list)
-    {
+    cJSON_ArrayForEach(hook, list) {
         int result = run_hook(hook, text);
         if (result == 0)
             continue;

@@ -240,8 +240,7 @@ static void set_block_io(const cJSON *block)
     char text[128], key[64];
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-        cJSON_ArrayForEach(entry, json_get(block, lists[i].key))
-        {
+        cJSON_ArrayForEach(entry, json_get(block, lists[i].key)) {
             bool is_weight = i == 0;
             snprintf(key, sizeof(key), "blockIO.%s", lists[i].key);
             const struct hierarchy *group =
@@ -260,8 +259,7 @@ static void set_huge_pages(const cJSON *list)
     const cJSON *entry;
     char v1[128], v2[128];
 
-    cJSON_ArrayForEach(entry, list)
-    {
+    cJSON_ArrayForEach(entry, list) {
         const char *size = json_string(entry, "pageSize");
         if (size == NULL || strpbrk(size, "/.") != NULL)
             refuse_limit("hugepageLimits", "pageSize is wrong");
@@ -276,15 +274,13 @@ static void set_network_and_rdma(const cJSON *resources)
 {
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, json_get(resources, "network.priorities"))
-    {
+    cJSON_ArrayForEach(entry, json_get(resources, "network.priorities")) {
         set(group_of("network.priorities", "net_prio.ifpriomap", NULL),
             "net_prio.ifpriomap", NULL,
             path_of("%s %llu", json_string(entry, "name"),
                     json_uint(entry, "priority", 0)));
     }
-    cJSON_ArrayForEach(entry, json_get(resources, "rdma"))
-    {
+    cJSON_ArrayForEach(entry, json_get(resources, "rdma")) {
         set(group_of("rdma", "rdma.max", "rdma.max"), "rdma.max", "rdma.max",
             path_of("%s hca_handle=%llu hca_object=%llu", entry->string,
                     json_uint(entry, "hcaHandles", UINT32_MAX),
@@ -297,8 +293,7 @@ static void set_unified(const cJSON *unified)
 {
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, unified)
-    {
+    cJSON_ArrayForEach(entry, unified) {
         if (strchr(entry->string, '/') != NULL || !cJSON_IsString(entry))
             refuse_limit("unified", "a name or value is wrong");
         set(group_of("unified", NULL, entry->string), NULL, entry->string,

@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/keyctl.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -20,15 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/mount.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,27 +52,17 @@ static int kind_of(const cJSON *entry)
 /* path のない名前空間は作り、ある名前空間には入る。Pod とは、同じ path に入った
  * コンテナの集まりのこと */
 struct namespaces {
-    uint64_t all, new; /* clone3(2) のフラグ。new は、そのうち新しく作るもの */
+    uint64_t all,
+        fresh; /* clone3(2) のフラグ。fresh は、そのうち新しく作るもの */
     int joined[KINDS]; /* 入るものの fd。なければ 0 */
 };
 
-static uint64_t namespaces_of(const cJSON *config)
-{
-    uint64_t flags = 0;
-    const cJSON *entry;
-
-    cJSON_ArrayForEach(entry, json_get(config, "linux.namespaces")) flags |=
-        kinds[kind_of(entry)].flag;
-    return flags;
-}
-
-static struct namespaces read_namespaces(const cJSON *config)
+static struct namespaces read_namespaces(const cJSON *config, bool joins)
 {
     struct namespaces ns = {0};
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, json_get(config, "linux.namespaces"))
-    {
+    cJSON_ArrayForEach(entry, json_get(config, "linux.namespaces")) {
         const char *path = json_path(entry, "path");
         int kind = kind_of(entry);
         if (ns.all & kinds[kind].flag)
@@ -86,8 +70,9 @@ static struct namespaces read_namespaces(const cJSON *config)
                    kinds[kind].name);
         ns.all |= kinds[kind].flag;
         if (path == NULL || *path == '\0')
-            ns.new |= kinds[kind].flag;
-        else if ((ns.joined[kind] = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+            ns.fresh |= kinds[kind].flag;
+        else if (joins &&
+                 (ns.joined[kind] = open(path, O_RDONLY | O_CLOEXEC)) == -1)
             die("open %s", path);
     }
     return ns;
@@ -180,8 +165,6 @@ static void mount_one(const cJSON *mount, int tree)
  * にもならない。step 06 の chroot で我慢する */
 static void switch_root(const cJSON *config, bool is_separate)
 {
-    const char *propagation = json_string(config, "linux.rootfsPropagation");
-
     if (!is_separate && chroot(".") == -1)
         die("chroot .");
     if (is_separate && syscall(SYS_pivot_root, ".", ".") == -1)
@@ -192,14 +175,7 @@ static void switch_root(const cJSON *config, bool is_separate)
         die("chdir /");
     if (json_bool(config, "root.readonly"))
         make_read_only("/");
-    if (propagation != NULL && *propagation != '\0') {
-        unsigned long flags = propagation_of(propagation);
-        if (flags == 0)
-            refuse("config.json: linux.rootfsPropagation: %s is unknown",
-                   propagation);
-        if (mount(NULL, "/", NULL, flags, NULL) == -1)
-            die("mount /");
-    }
+    set_root_propagation(config);
 }
 
 /* 親と子が、一緒に使うもの */
@@ -236,6 +212,10 @@ static _Noreturn void become_command(const struct launch *it)
     bool no_new_privs = json_bool(it->process, "noNewPrivileges");
     char **args = json_strings(it->process, "args");
 
+    if (it->process == NULL) {
+        wait_for_start(it);
+        refuse("config.json: process: is missing");
+    }
     leave_session_keyring();
     set_scheduling(it->process);
     close_on_exec(it->keep);
@@ -265,22 +245,15 @@ static _Noreturn void become_command(const struct launch *it)
 static void mount_all(const struct launch *it)
 {
     const cJSON *config = it->box->config, *mount;
-    bool own_dev = true;
     int n = 0;
 
     cJSON_ArrayForEach(mount, json_get(config, "mounts"))
-    {
         mount_one(mount, it->trees[n++]);
-        if (read_mount_options(mount).is_bind &&
-            strcmp(json_string(mount, "destination"), "/dev") == 0)
-            own_dev = false; /* ホストの /dev をそのまま見せる */
-    }
-    if (own_dev)
-        populate_dev(config);
+    populate_dev(config);
     if (it->console != 0)
         console_open(it->console, it->process, true);
     cover_paths(config);
-    if (it->process != NULL)
+    if (it->process != NULL) /* なければ作る */
         close(open_target(json_path(it->process, "cwd"), true, 0));
 }
 
@@ -298,20 +271,22 @@ static _Noreturn void container_init(struct launch *it)
     umask(0);
     open_label(it->process);
     open_cgroup_trees(json_get(config, "mounts"));
-    if (it->ns.new &CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) == -1)
+    if (it->ns.fresh & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     if (it->ns.all & CLONE_NEWUSER)
         become_root();
+    if (it->ns.fresh & CLONE_NEWNET)
+        raise_loopback();
     set_names(config, it->ns.all);
     set_sysctls(config, it->ns.all);
-    if (it->ns.new &CLONE_NEWNS)
+    if (it->ns.fresh & CLONE_NEWNS)
         separate_mounts();
     bind_rootfs(json_path(config, "root.path"));
     mount_all(it);
     gate_tell(it->gate.child, MOUNTED, 0);
     gate_expect(it->gate.child, GO, false);
     run_hooks(it->box, "createContainer", "creating", true);
-    switch_root(config, it->ns.new &CLONE_NEWNS);
+    switch_root(config, it->ns.fresh & CLONE_NEWNS);
     become_command(it);
 }
 
@@ -374,22 +349,18 @@ static void undo_create(void)
 
 static void create_container(const struct options_oci *opt, int pair[2])
 {
-    if (chdir(opt->bundle) == -1)
-        die("chdir %s", opt->bundle);
-    cJSON *config = json_read("config.json");
-    check_config(config);
-    json_make_absolute(json_get(config, "root"), "path");
+    cJSON *config = load_config(opt->bundle);
     struct launch it = {.box = &box,
                         .process = json_get(config, "process"),
-                        .ns = read_namespaces(config),
+                        .ns = read_namespaces(config, true),
                         .keep = opt->preserve_fds};
     box = container_create(opt, config);
     on_failure(undo_create);
     it.console = open_console(opt, it.process, pair);
     it.start = start_gate_listen(box.directory);
     it.trees = open_sources(config, it.ns.all & CLONE_NEWUSER);
-    newborn = spawn(&it, it.ns.new, container_init);
-    if (it.ns.new &CLONE_NEWUSER) {
+    newborn = spawn(&it, it.ns.fresh, container_init);
+    if (it.ns.fresh & CLONE_NEWUSER) {
         write_mappings(newborn, "uid", json_get(config, "linux.uidMappings"));
         write_mappings(newborn, "gid", json_get(config, "linux.gidMappings"));
     }
@@ -408,8 +379,9 @@ static void create_container(const struct options_oci *opt, int pair[2])
     on_failure(NULL);
 }
 
-static void start_container(void)
+static void start_container(struct container created)
 {
+    box = created;
     const char *status = container_status(&box);
 
     if (strcmp(status, "created") != 0)
@@ -426,17 +398,12 @@ static int exec_in_container(const struct options_oci *opt)
     box = container_load(opt, false);
     struct launch it = {.box = &box,
                         .process = process_to_exec(opt, box.config),
+                        .ns = read_namespaces(box.config, false),
                         .keep = opt->preserve_fds};
-    pid_t init = container_pid(&box);
-    it.init = syscall(SYS_pidfd_open, init, 0);
-    /* 開いたあとも同じプロセスなら、PID が使い回されても、間違えない */
-    if (it.init == -1 || container_pid(&box) != init)
-        refuse("cannot exec in a stopped container");
-    check_can_exec(&box, opt);
-    it.ns.all = namespaces_of(box.config);
+    it.init = open_running(&box, opt);
     it.console = open_console(opt, it.process, pair);
     pid_t pid = spawn(&it, 0, join_init);
-    cgroups_join(&box, pid, init);
+    cgroups_join(&box, pid);
     limit_process(it.process, pid);
     gate_tell(it.gate.parent, GO, pid);
     gate_expect(it.gate.parent, READY, true); /* exec に成功すれば EOF */
@@ -450,7 +417,7 @@ static int run_container(const struct options_oci *opt)
 
     create_container(opt, pair);
     on_failure(undo_create);
-    start_container();
+    start_container(box);
     on_failure(NULL);
     if (opt->detach)
         return 0;
@@ -463,22 +430,19 @@ static int run_container(const struct options_oci *opt)
 int main(int argc, char *argv[])
 {
     struct options_oci opt = parse_command_line(argc, argv);
-    int pair[2] = {0, 0};
+    int no_console[2] = {0, 0};
 
-    if (strcmp(opt.command, "create") == 0) {
+    if (enters_container(&opt))
         run_sealed_copy(argv);
-        create_container(&opt, pair);
-    } else if (strcmp(opt.command, "start") == 0) {
-        box = container_load(&opt, true);
-        start_container();
-    } else if (strcmp(opt.command, "run") == 0) {
-        run_sealed_copy(argv);
+    if (strcmp(opt.command, "create") == 0)
+        create_container(&opt, no_console);
+    else if (strcmp(opt.command, "run") == 0)
         return run_container(&opt);
-    } else if (strcmp(opt.command, "exec") == 0) {
-        run_sealed_copy(argv);
+    else if (strcmp(opt.command, "exec") == 0)
         return exec_in_container(&opt);
-    } else {
+    else if (strcmp(opt.command, "start") == 0)
+        start_container(container_load(&opt, true));
+    else
         manage(&opt);
-    }
     return 0;
 }

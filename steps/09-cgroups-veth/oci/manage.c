@@ -20,8 +20,7 @@ static bool has_namespace(const struct container *box, const char *type)
 {
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, json_get(box->config, "linux.namespaces"))
-    {
+    cJSON_ArrayForEach(entry, json_get(box->config, "linux.namespaces")) {
         const char *name = json_string(entry, "type");
         if (name != NULL && strcmp(name, type) == 0)
             return true;
@@ -32,16 +31,6 @@ static bool has_namespace(const struct container *box, const char *type)
 static bool is_status(const struct container *box, const char *status)
 {
     return strcmp(container_status(box), status) == 0;
-}
-
-void check_can_exec(const struct container *box, const struct options_oci *opt)
-{
-    const char *status = container_status(box);
-
-    if (strcmp(status, "paused") == 0 && !opt->ignore_paused)
-        refuse("cannot exec in a paused container");
-    if (strcmp(status, "running") != 0 && strcmp(status, "paused") != 0)
-        refuse("cannot exec in a %s container", status);
 }
 
 /* "15", "TERM", "SIGTERM", "RTMIN+3"。signal(7) */
@@ -77,6 +66,19 @@ static int open_init(const struct container *box)
         close(fd);
         return -1;
     }
+    return fd;
+}
+
+int open_running(const struct container *box, const struct options_oci *opt)
+{
+    const char *status = container_status(box);
+    bool is_paused = strcmp(status, "paused") == 0;
+    int fd = open_init(box);
+
+    if (is_paused && !opt->ignore_paused)
+        refuse("cannot exec in a paused container");
+    if (fd == -1 || (!is_paused && strcmp(status, "running") != 0))
+        refuse("cannot exec in a %s container", status);
     return fd;
 }
 
@@ -169,9 +171,10 @@ static void list_processes(const struct container *box,
         puts(cJSON_PrintUnformatted(list));
         return;
     }
-    cJSON_ArrayForEach(pid, list) if (length < sizeof(pids) - 16) length +=
-        sprintf(pids + length, "%s%d", length == 0 ? "" : ",",
-                (int)pid->valuedouble);
+    cJSON_ArrayForEach(pid, list)
+        if (length < sizeof(pids) - 16)
+            length += sprintf(pids + length, "%s%d", length == 0 ? "" : ",",
+                              (int)pid->valuedouble);
     for (char **arg = opt->args; *arg != NULL && n < 60; arg++)
         argv[n++] = *arg;
     argv[n++] = "-p";

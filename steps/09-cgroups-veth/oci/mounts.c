@@ -274,8 +274,7 @@ int *open_sources(const cJSON *config, bool is_user_separate)
 
     if (trees == NULL)
         die("calloc");
-    cJSON_ArrayForEach(mount, mounts)
-    {
+    cJSON_ArrayForEach(mount, mounts) {
         struct mount_options opt = read_mount_options(mount);
         bool is_early =
             is_user_separate || (is_shared && opt.propagation & MS_SHARED);
@@ -297,11 +296,11 @@ void open_cgroup_trees(const cJSON *mounts)
 {
     const cJSON *mount;
 
-    cJSON_ArrayForEach(mount, mounts) if (is_type(mount, "cgroup"))
-    {
-        struct mount_options opt = read_mount_options(mount);
-        cgroups_open_trees(&opt);
-    }
+    cJSON_ArrayForEach(mount, mounts)
+        if (is_type(mount, "cgroup")) {
+            struct mount_options opt = read_mount_options(mount);
+            cgroups_open_trees(&opt);
+        }
 }
 
 /* --- コンテナのルートの中にマウントする ----------------------------------- */
@@ -397,6 +396,18 @@ void make_read_only(const char *path)
         die("openat2 %s", path);
     attach_tree(open_tree_of(fd_path(target), &opt, NULL), target, path);
     close(target);
+}
+
+void set_root_propagation(const cJSON *config)
+{
+    const char *name = json_string(config, "linux.rootfsPropagation");
+
+    if (name == NULL || *name == '\0')
+        return;
+    if (propagation_of(name) == 0)
+        refuse("config.json: linux.rootfsPropagation: %s is unknown", name);
+    if (mount(NULL, "/", NULL, propagation_of(name), NULL) == -1)
+        die("mount /");
 }
 
 /* 重ねる "/dev/null" は、イメージのものでなく、ホストのもの (CVE-2025-31133) */

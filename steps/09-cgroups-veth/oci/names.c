@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "oci.h"
 
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void set_names(const cJSON *config, uint64_t namespaces)
@@ -37,8 +40,7 @@ void set_sysctls(const cJSON *config, uint64_t namespaces)
     };
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, json_get(config, "linux.sysctl"))
-    {
+    cJSON_ArrayForEach(entry, json_get(config, "linux.sysctl")) {
         char path[256];
         bool is_separate = false;
         for (size_t i = 0; i < sizeof(separate) / sizeof(separate[0]); i++)
@@ -78,8 +80,7 @@ void write_mappings(pid_t pid, const char *kind, const cJSON *maps)
     size_t length = 0;
     const cJSON *map;
 
-    cJSON_ArrayForEach(map, maps)
-    {
+    cJSON_ArrayForEach(map, maps) {
         length +=
             snprintf(text + length, sizeof(text) - length, "%llu %llu %llu\n",
                      json_uint(map, "containerID", 0),
@@ -88,4 +89,19 @@ void write_mappings(pid_t pid, const char *kind, const cJSON *maps)
             refuse("config.json: linux.%sMappings: too many", kind);
     }
     write_file(path_of("/proc/%d/%s_map", pid, kind), "%s", text);
+}
+
+void raise_loopback(void)
+{
+    struct ifreq link = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd == -1)
+        die("socket AF_INET");
+    if (ioctl(fd, SIOCGIFFLAGS, &link) == -1)
+        die("ioctl SIOCGIFFLAGS lo");
+    link.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &link) == -1)
+        die("ioctl SIOCSIFFLAGS lo");
+    close(fd);
 }

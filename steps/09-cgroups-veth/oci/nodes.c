@@ -50,12 +50,26 @@ static void make_link(const char *to, const char *path)
     close(up);
 }
 
+/* bind した /dev は、ホストのものをそのまま見せるということ */
+static bool has_host_dev(const cJSON *config)
+{
+    const cJSON *mount;
+
+    cJSON_ArrayForEach(mount, json_get(config, "mounts"))
+        if (read_mount_options(mount).is_bind &&
+            strcmp(json_string(mount, "destination"), "/dev") == 0)
+            return true;
+    return false;
+}
+
 void populate_dev(const cJSON *config)
 {
     const cJSON *device;
 
-    cJSON_ArrayForEach(device, json_get(config, "linux.devices"))
-    {
+    if (has_host_dev(config))
+        return;
+
+    cJSON_ArrayForEach(device, json_get(config, "linux.devices")) {
         const char *path = json_path(device, "path");
         const char *type = json_string(device, "type");
         mode_t kind = type == NULL   ? 0

@@ -37,6 +37,9 @@ struct options_oci {
  * getopt_long(3) */
 struct options_oci parse_command_line(int argc, char *argv[]);
 
+/* コンテナの中に入るプロセスを作るコマンドか */
+bool enters_container(const struct options_oci *opt);
+
 /* --- log.c: 失敗を伝えて終わる (shared/ct-fail.c の代わり) --------------- */
 
 /* errno のない失敗。"config.json: linux.intelRdt: not supported" など */
@@ -104,8 +107,9 @@ const char *json_path(const cJSON *from, const char *path);
 /* from の name を、カレントディレクトリから絶対パスにする */
 void json_make_absolute(const cJSON *from, const char *name);
 
-/* しないことを頼まれていたら、その欄の名前を言って終わる。黙って無視しない */
-void check_config(const cJSON *config);
+/* bundle に移り、config.json を読む。しないことを頼まれていたら、その欄の名前を
+ * 言って終わる。黙って無視しない */
+cJSON *load_config(const char *bundle);
 void check_process(const cJSON *process);
 
 /* --- state.c: コンテナの状態 --------------------------------------------- */
@@ -197,6 +201,9 @@ void mount_file_system(const cJSON *mount_entry, int target,
 /* 子: path を読み取り専用にする。path がなければ、何もしない */
 void make_read_only(const char *path);
 
+/* 子: linux.rootfsPropagation */
+void set_root_propagation(const cJSON *config);
+
 /* 子: linux.readonlyPaths と linux.maskedPaths */
 void cover_paths(const cJSON *config);
 
@@ -209,6 +216,9 @@ void set_names(const cJSON *config, uint64_t namespaces);
 void set_sysctls(const cJSON *config, uint64_t namespaces);
 void new_time_namespace(const cJSON *config);
 
+/* 新しいネットワーク名前空間の lo は、止まっている。ip link set lo up */
+void raise_loopback(void);
+
 /* 親: /proc/(pid)/uid_map か gid_map に、maps を書く */
 void write_mappings(pid_t pid, const char *kind, const cJSON *maps);
 
@@ -217,7 +227,7 @@ void write_mappings(pid_t pid, const char *kind, const cJSON *maps);
 /* config.json の cgroupsPath と resources に従って cgroup を作り、pid を入れる。
  * 作る前に、場所を state に書く */
 void cgroups_create(struct container *box, pid_t pid, bool use_systemd);
-void cgroups_join(const struct container *box, pid_t pid, pid_t init);
+void cgroups_join(const struct container *box, pid_t pid);
 void cgroups_limit(const struct container *box, const cJSON *resources);
 void cgroups_freeze(const struct container *box, bool freeze);
 bool cgroups_is_frozen(const struct container *box);
@@ -321,7 +331,9 @@ void run_sealed_copy(char *argv[]);
 
 /* start と exec のほかのもの */
 void manage(const struct options_oci *opt);
-void check_can_exec(const struct container *box, const struct options_oci *opt);
+
+/* exec: 動いているコンテナの、最初のプロセスの pidfd。pidfd_open(2) */
+int open_running(const struct container *box, const struct options_oci *opt);
 void delete_container(const struct container *box);
 
 #endif

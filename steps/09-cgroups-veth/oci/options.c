@@ -92,17 +92,25 @@ static const struct {
 /* どのコマンドが、どのオプションを使うか。1 文字のないものは、長い名前だけ */
 static const struct {
     const char *name, *letters;
-    bool has_id;
+    bool has_id, enters;
 } commands[] = {
-    {"create", "+:b:h", true},       {"run", "+:b:dh", true},
-    {"start", "+:h", true},          {"state", "+:h", true},
-    {"kill", "+:ah", true},          {"delete", "+:fh", true},
-    {"exec", "+:p:dtu:e:c:h", true}, {"ps", "+:f:h", true},
-    {"pause", "+:h", true},          {"resume", "+:h", true},
-    {"update", "+:r:h", true},       {"list", "+:f:qh", false},
+    {"create", "+:b:h", true, true},       {"run", "+:b:dh", true, true},
+    {"exec", "+:p:dtu:e:c:h", true, true}, {"start", "+:h", true, false},
+    {"state", "+:h", true, false},         {"kill", "+:ah", true, false},
+    {"delete", "+:fh", true, false},       {"ps", "+:f:h", true, false},
+    {"pause", "+:h", true, false},         {"resume", "+:h", true, false},
+    {"update", "+:r:h", true, false},      {"list", "+:f:qh", false, false},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+bool enters_container(const struct options_oci *opt)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, opt->command) == 0)
+            return commands[i].enters;
+    return false;
+}
 
 static void print_usage(FILE *to)
 {

@@ -58,8 +58,7 @@ void limit_process(const cJSON *process, pid_t pid)
     const cJSON *entry;
     unsigned seen = 0;
 
-    cJSON_ArrayForEach(entry, json_get(process, "rlimits"))
-    {
+    cJSON_ArrayForEach(entry, json_get(process, "rlimits")) {
         struct rlimit limit = {.rlim_cur = json_uint(entry, "soft", 0),
                                .rlim_max = json_uint(entry, "hard", 0)};
         int resource = resource_of(json_string(entry, "type"));
@@ -89,8 +88,7 @@ void become_user(const cJSON *process)
     uid_t uid = json_uint(process, "user.uid", 0);
     size_t count = 0;
 
-    cJSON_ArrayForEach(entry, list)
-    {
+    cJSON_ArrayForEach(entry, list) {
         if (!cJSON_IsNumber(entry) || count == NGROUPS_MAX)
             refuse("config.json: process.user.additionalGids: is wrong");
         groups[count++] = entry->valuedouble;

@@ -78,8 +78,7 @@ static void add_rule(scmp_filter_ctx filter, uint32_t action, int call,
     bool is_repeated = false;
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, list)
-    {
+    cJSON_ArrayForEach(entry, list) {
         unsigned index = json_uint(entry, "index", 0);
         if (index >= ARGUMENTS_MAX || n == ARGUMENTS_MAX)
             refuse("config.json: linux.seccomp: too many args");

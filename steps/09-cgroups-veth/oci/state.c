@@ -290,8 +290,7 @@ void list_containers(const struct options_oci *opt)
     if (!opt->quiet)
         printf("%-11s %-11s %-11s %s  %s\n", "ID", "PID", "STATUS", "BUNDLE",
                "CREATED");
-    cJSON_ArrayForEach(row, rows)
-    {
+    cJSON_ArrayForEach(row, rows) {
         if (opt->quiet)
             puts(json_string(row, "id"));
         else
