@@ -266,7 +266,7 @@ static void remember(struct container *box)
     container_save(box);
 }
 
-/* cgroup に書けないユーザー (rootless) も、頼まれていなければ、なしで動かせる */
+/* cgroup に書けないユーザー (rootless) は、頼まれていなければ、なしで動かす */
 static bool can_do_without(const struct container *box)
 {
     return geteuid() != 0 || access("/proc/self/uid_map", R_OK) == -1 ||
@@ -286,7 +286,7 @@ static void drop_unwritable(const struct container *box)
 static void create_directories(struct container *box)
 {
     const char *path = group_path(box);
-    size_t tops[HIERARCHIES_MAX];
+    size_t tops[HIERARCHIES_MAX] = {0};
 
     find_hierarchies();
     drop_unwritable(box);
@@ -310,35 +310,18 @@ static void start_scope(const char *slice, const char *unit, pid_t pid)
     int status;
 
     snprintf(number, sizeof(number), "%d", pid);
-    const char *const argv[] = {"busctl",
-                                "--quiet",
-                                "call",
-                                "org.freedesktop.systemd1",
-                                "/org/freedesktop/systemd1",
-                                "org.freedesktop.systemd1.Manager",
-                                "StartTransientUnit",
-                                "ssa(sv)a(sa(sv))",
-                                unit,
-                                "fail",
-                                "5",
-                                "Delegate",
-                                "b",
-                                "true",
-                                "DefaultDependencies",
-                                "b",
-                                "false",
-                                "CollectMode",
-                                "s",
-                                "inactive-or-failed",
-                                "Slice",
-                                "s",
-                                slice,
-                                "PIDs",
-                                "au",
-                                "1",
-                                number,
-                                "0",
-                                NULL};
+    /* clang-format off */
+    const char *const argv[] = {
+        "busctl", "--quiet", "call", "org.freedesktop.systemd1",
+        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+        "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", "5",
+        "Delegate", "b", "true",
+        "DefaultDependencies", "b", "false",
+        "CollectMode", "s", "inactive-or-failed",
+        "Slice", "s", slice,
+        "PIDs", "au", "1", number,
+        "0", NULL};
+    /* clang-format on */
     pid_t child = fork();
     if (child == -1)
         die("fork");
@@ -496,7 +479,7 @@ void cgroups_freeze(const struct container *box, bool freeze)
     refuse("cgroup %s: does not %s", group->path, freeze ? "freeze" : "thaw");
 }
 
-/* --- 中のプロセス --------------------------------------------------------- */
+/* --- コンテナ内のプロセス ------------------------------------------------- */
 
 static int signal_to_send;
 static bool has_processes;

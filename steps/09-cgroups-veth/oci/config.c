@@ -191,8 +191,10 @@ void check_process(const cJSON *process)
     refuse_fields(process, "process.", process_not_supported);
     if (cwd == NULL || *cwd != '/')
         refuse("config.json: process.cwd: not an absolute path");
-    if (json_strings(process, "args")[0] == NULL)
+    char **args = json_strings(process, "args");
+    if (args[0] == NULL)
         refuse("config.json: process.args: is empty");
+    free(args);
 }
 
 static void check_hooks(const cJSON *hooks)

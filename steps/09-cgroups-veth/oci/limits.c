@@ -42,10 +42,12 @@ static const struct hierarchy *group_of(const char *key, const char *v1,
                                         const char *v2)
 {
     char name[32];
-    const char *file = v1 != NULL ? v1 : v2;
+    const struct hierarchy *group = NULL;
 
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, "."), file);
-    const struct hierarchy *group = find_controller(name);
+    if (v1 != NULL) {
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(v1, "."), v1);
+        group = find_controller(name);
+    }
     if (group == NULL && v2 != NULL) {
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(v2, "."), v2);
         group = find_controller(name);

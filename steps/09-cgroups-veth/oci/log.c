@@ -48,7 +48,8 @@ static void append_log(const char *level, const char *text)
     time_t seconds = time(NULL);
     cJSON *line = cJSON_CreateObject();
 
-    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime(&seconds));
+    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ",
+             gmtime_r(&seconds, &(struct tm){0}));
     cJSON_AddStringToObject(line, "level", level);
     cJSON_AddStringToObject(line, "msg", text);
     cJSON_AddStringToObject(line, "time", now);

@@ -161,8 +161,8 @@ static void mount_one(const cJSON *mount, int tree)
     close(target);
 }
 
-/* 自分のマウント名前空間がなければ、ルートを取り替えるのは、ほかのプロセスのため
- * にもならない。step 06 の chroot で我慢する */
+/* 自分のマウント名前空間がなければ、ルートを取り替えると、ほかのプロセスの
+ * ルートまで変わる。step 06 の chroot で我慢する */
 static void switch_root(const cJSON *config, bool is_separate)
 {
     if (!is_separate && chroot(".") == -1)
@@ -191,8 +191,8 @@ struct launch {
     unsigned keep; /* コマンドに渡す fd の数 */
 };
 
-/* create と start は、step 09 を 2 つに切ったもの。切れ目は、exec の直前。step 03
- * のゲートと違い、開ける人とは親子でないので、ソケットで待つ。start がつなげば
+/* create と start は、step 09 を exec の直前で 2 つに切ったもの。step 03 の
+ * ゲートと違い、開ける人とは親子でない。だからソケットで待つ。start がつなげば
  * 進み、exec に成功するとソケットが閉じて (EOF)、start に伝わる */
 static void wait_for_start(const struct launch *it)
 {

@@ -124,7 +124,8 @@ static void kill_everything(const struct container *box)
         nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
     if (fd != -1)
         poll(&end, 1, KILL_WAIT);
-    close(fd);
+    if (fd != -1)
+        close(fd);
 }
 
 /* 自分のマウント名前空間がなければ、マウントしたものは、こちらに残っている */

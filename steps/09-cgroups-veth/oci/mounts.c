@@ -204,8 +204,8 @@ static int user_namespace_of(const cJSON *mount)
     return fd;
 }
 
-/* ホストのツリーの写しは、伝播 (propagation) でつながったまま。頼まれなければ、
- * 切っておく。mount_namespaces(7) */
+/* ホストのツリーのコピーは、伝播 (propagation) でつながったままなので、
+ * 頼まれなければ切っておく。mount_namespaces(7) */
 static void set_tree_propagation(int tree, unsigned long propagation)
 {
     struct mount_attr attr = {.propagation = propagation & ~MS_REC};
@@ -264,7 +264,7 @@ int open_source(const cJSON *mount, const struct mount_options *opt)
 }
 
 /* ユーザー名前空間の中の root には、元までたどる権限がないかもしれない。
- * 伝播 (shared) でつなぐものは、ホストのツリーから写さないと、つながらない */
+ * 伝播 (shared) でつなぐものも、ホストのツリーからコピーする */
 int *open_sources(const cJSON *config, bool is_user_separate)
 {
     const cJSON *mounts = json_get(config, "mounts"), *mount;

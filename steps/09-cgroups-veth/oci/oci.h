@@ -18,19 +18,22 @@
 
 /* --- options.c: コマンドライン ------------------------------------------- */
 
+#define LIST_MAX 64 /* --env と --cap */
+
 /* 使えないオプションの欄は、0 か NULL のまま */
 struct options_oci {
     const char *command; /* "create" など */
     const char *root; /* 状態を置くディレクトリ。デフォルトは /run/step09-oci */
-    bool systemd_cgroup;
+    const char *log, *log_format;
     char *id; /* コンテナの名前。list にはない */
     char **args; /* 名前より後ろ。NULL で終わる */
     const char *bundle, *pid_file, *console_socket, *process, *resources;
     const char *cwd, *user, *format;
-    char *env[ENV_MAX + 1], *caps[CAP_ADD_MAX + 1]; /* NULL で終わる */
-    bool all, force, detach, tty, keep, quiet, no_new_privs, ignore_paused;
-    unsigned preserve_fds; /* 3 番から、コマンドに渡す fd の数 */
+    char *env[LIST_MAX + 1], *caps[LIST_MAX + 1]; /* NULL で終わる */
     cJSON *update; /* update のオプションを、config.json の形にしたもの */
+    unsigned preserve_fds; /* 3 番から、コマンドに渡す fd の数 */
+    bool systemd_cgroup, version, help, all, force, detach, tty, keep, quiet;
+    bool no_new_privs, ignore_paused;
 };
 
 /* 誤りがあれば、使い方を stderr に出して終わる。usage_error() も、ここにある。
@@ -53,8 +56,8 @@ void warn_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * テキスト。エンジンは、ここを読んで失敗の理由を知る */
 void log_open(const char *path, bool json);
 
-/* 親: 失敗したら、終わる前に undo を呼ぶ。NULL なら、もう呼ばない */
-void on_failure(void (*undo)(void));
+/* 親: 失敗したら、終わる前に function を呼ぶ。NULL なら、もう呼ばない */
+void on_failure(void (*function)(void));
 
 /* 子: このあとの失敗は、fd の先の親に伝える */
 void fail_to(int fd);
@@ -76,8 +79,8 @@ void gate_tell(int fd, enum signal_kind kind, int value);
  * EOF なら、相手が死んだ。閉じれば成功とする相手なら、may_close */
 int gate_expect(int fd, enum signal_kind kind, bool may_close);
 
-/* 状態のディレクトリに、start を待つソケットを作る。名前は、子の用意ができて
- * から付け替える。状態が created かどうかは、その名前があるかで決まる */
+/* 状態のディレクトリに、start を待つソケットを作る。子の用意ができたら、名前を
+ * 付け替える。状態が created かどうかは、その名前があるかで決まる */
 int start_gate_listen(int directory);
 void start_gate_ready(int directory);
 bool start_gate_exists(int directory);
@@ -224,26 +227,26 @@ void write_mappings(pid_t pid, const char *kind, const cJSON *maps);
 
 /* --- cgroups.c: どこに作り、どう制限するか ------------------------------- */
 
-/* config.json の cgroupsPath と resources に従って cgroup を作り、pid を入れる。
- * 作る前に、場所を state に書く */
+/* config.json のとおりに cgroup を作り、pid を入れる。作る前に、場所を state に
+ * 書く。cgroups(7) */
 void cgroups_create(struct container *box, pid_t pid, bool use_systemd);
 void cgroups_join(const struct container *box, pid_t pid);
 void cgroups_limit(const struct container *box, const cJSON *resources);
 void cgroups_freeze(const struct container *box, bool freeze);
 bool cgroups_is_frozen(const struct container *box);
 
-/* signal を、中のすべてのプロセスに送る。いなければ false */
+/* signal を、コンテナ内のすべてのプロセスに送る。いなければ false */
 bool cgroups_kill(const struct container *box, int signal);
 void cgroups_remove(const struct container *box);
 
-/* 中のプロセスを、list (JSON の配列) に足す */
+/* コンテナ内のプロセスを、list (JSON の配列) に足す */
 void cgroups_processes(const struct container *box, cJSON *list);
 
-/* 子: コンテナの /sys/fs/cgroup。cgroup 名前空間を分ける前に、自分のいる cgroup
- * のツリーを開いておく */
+/* 子: コンテナの /sys/fs/cgroup になるツリーを開いておく。cgroup 名前空間を
+ * 分けると、自分のいる cgroup が分からなくなる */
 void open_cgroup_trees(const cJSON *mounts);
 void cgroups_open_trees(const struct mount_options *opt);
-void cgroups_attach_trees(const char *target, const struct mount_options *opt);
+void cgroups_attach_trees(const char *path, const struct mount_options *opt);
 
 /* --- limits.c と devices.c: cgroups.c が使う ------------------------------ */
 
@@ -266,8 +269,8 @@ void apply_devices(const cJSON *list, const struct hierarchy *group);
 /* 親: エンジンの待っているソケットにつなぐ */
 int console_connect(const char *path);
 
-/* 親: process.terminal なら、マスターを渡す先を返す。エンジンのソケットか、なければ
- * 自分で受け取るための pair の片方。端末がなければ 0 */
+/* 親: process.terminal なら、マスターを渡す先を返す。エンジンのソケットか、
+ * なければ、自分で受け取るための pair の片方。端末がなければ 0 */
 int open_console(const struct options_oci *opt, const cJSON *process,
                  int pair[2]);
 int receive_console(const int pair[2]); /* 端末がなければ -1 */
@@ -290,7 +293,7 @@ void run_hooks(const struct container *box, const char *name,
 
 void load_seccomp(const cJSON *seccomp);
 
-/* --- capabilities.c と process.c: コマンドを動かすユーザー、環境、上限 ---------------------- */
+/* --- capabilities.c と process.c: コマンドを動かすユーザー、環境、上限 ---- */
 
 /* 親: 上げるにはホストの特権の要るもの (rlimits, oomScoreAdj) */
 void limit_process(const cJSON *process, pid_t pid);
@@ -302,8 +305,8 @@ void set_capabilities(const cJSON *capabilities);
 /* uid、gid、補助グループ、umask。特権は、set_capabilities() まで残す */
 void become_user(const cJSON *process);
 
-/* process.cwd に入る。コンテナの外に出ていたら終わる (CVE-2024-21626)。入れ
- * なければ false か、must なら終わる */
+/* process.cwd に入る。コンテナの外に出ていたら終わる (CVE-2024-21626)。
+ * 入れなければ false か、must なら終わる */
 bool enter_cwd(const cJSON *process, bool must);
 
 /* exec --process の中身か、config.json の process を、オプションで変えたもの */
@@ -314,8 +317,8 @@ void set_scheduling(const cJSON *process);
 /* process.args[0] のパス。そのユーザーに実行できなければ終わる */
 const char *look_up(const cJSON *process);
 
-/* AppArmor や SELinux のラベルは、exec のときに付く。ホストの /proc が見えて
- * いるうちに開いておき、あとで書く */
+/* AppArmor や SELinux のラベルは、exec のときに付く。書くファイルは、ホストの
+ * /proc が見えるうちに開いておく */
 void open_label(const cJSON *process);
 void write_label(const cJSON *process);
 

@@ -5,79 +5,76 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* 1 文字のないオプションの番号 */
-enum {
-    ROOT = 256,
-    LOG,
-    LOG_FORMAT,
-    SYSTEMD_CGROUP,
-    PID_FILE,
-    CONSOLE_SOCKET,
-    PRESERVE_FDS,
-    NO_PIVOT,
-    NO_NEW_KEYRING,
-    KEEP,
-    CWD,
-    NO_NEW_PRIVS,
-    IGNORE_PAUSED,
-    CRIU,
-    LIMIT,
+/* 値の読み方と、入れる場所 */
+enum kind {
+    FLAG, /* bool を true に */
+    TEXT,
+    PATH, /* bundle に移るので、絶対パスに直しておく */
+    NUMBER,
+    LIST, /* 何度も書ける */
+    LIMIT, /* update の値 */
+    IGNORED, /* しなくても、害のないもの */
 };
 
-static const struct option global_options[] = {
-    {"root", required_argument, NULL, ROOT},
-    {"log", required_argument, NULL, LOG},
-    {"log-format", required_argument, NULL, LOG_FORMAT},
-    {"systemd-cgroup", no_argument, NULL, SYSTEMD_CGROUP},
-    {"cgroup-manager", required_argument, NULL, CRIU},
-    {"debug", no_argument, NULL, 'd'},
-    {"version", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+#define FIELD(name) offsetof(struct options_oci, name)
+
+struct option_row {
+    const char *name;
+    char letter; /* 1 文字の形。なければ 0 */
+    enum kind kind;
+    size_t field; /* 入れる場所。LIMIT では、limit_names の番号 */
 };
 
-static const struct option command_options[] = {
-    {"bundle", required_argument, NULL, 'b'},
-    {"pid-file", required_argument, NULL, PID_FILE},
-    {"console-socket", required_argument, NULL, CONSOLE_SOCKET},
-    {"preserve-fds", required_argument, NULL, PRESERVE_FDS},
-    {"no-pivot", no_argument, NULL, NO_PIVOT},
-    {"no-new-keyring", no_argument, NULL, NO_NEW_KEYRING},
-    {"keep", no_argument, NULL, KEEP},
-    {"process", required_argument, NULL, 'p'},
-    {"detach", no_argument, NULL, 'd'},
-    {"tty", no_argument, NULL, 't'},
-    {"cwd", required_argument, NULL, CWD},
-    {"user", required_argument, NULL, 'u'},
-    {"env", required_argument, NULL, 'e'},
-    {"cap", required_argument, NULL, 'c'},
-    {"no-new-privs", no_argument, NULL, NO_NEW_PRIVS},
-    {"ignore-paused", no_argument, NULL, IGNORE_PAUSED},
-    {"all", no_argument, NULL, 'a'},
-    {"force", no_argument, NULL, 'f'},
-    {"format", required_argument, NULL, 'F'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"resources", required_argument, NULL, 'r'},
-    {"help", no_argument, NULL, 'h'},
-    /* update: 値は、linux.resources の中の名前の順に、下の表にある */
-    {"memory", required_argument, NULL, LIMIT + 0},
-    {"memory-reservation", required_argument, NULL, LIMIT + 1},
-    {"memory-swap", required_argument, NULL, LIMIT + 2},
-    {"pids-limit", required_argument, NULL, LIMIT + 3},
-    {"cpu-quota", required_argument, NULL, LIMIT + 4},
-    {"cpu-period", required_argument, NULL, LIMIT + 5},
-    {"cpu-burst", required_argument, NULL, LIMIT + 6},
-    {"cpu-share", required_argument, NULL, LIMIT + 7},
-    {"cpu-idle", required_argument, NULL, LIMIT + 8},
-    {"blkio-weight", required_argument, NULL, LIMIT + 9},
-    {"cpuset-cpus", required_argument, NULL, LIMIT + 10},
-    {"cpuset-mems", required_argument, NULL, LIMIT + 11},
-    {0},
+static const struct option_row global_rows[] = {
+    {"root", 0, PATH, FIELD(root)},
+    {"log", 0, PATH, FIELD(log)},
+    {"log-format", 0, TEXT, FIELD(log_format)},
+    {"systemd-cgroup", 0, FLAG, FIELD(systemd_cgroup)},
+    {"debug", 0, IGNORED, 0},
+    {"version", 'v', FLAG, FIELD(version)},
+    {"help", 'h', FLAG, FIELD(help)},
+};
+
+static const struct option_row command_rows[] = {
+    {"bundle", 'b', PATH, FIELD(bundle)},
+    {"pid-file", 0, PATH, FIELD(pid_file)},
+    {"console-socket", 0, PATH, FIELD(console_socket)},
+    {"preserve-fds", 0, NUMBER, FIELD(preserve_fds)},
+    {"no-new-keyring", 0, IGNORED, 0},
+    {"keep", 0, FLAG, FIELD(keep)},
+    {"process", 'p', PATH, FIELD(process)},
+    {"detach", 'd', FLAG, FIELD(detach)},
+    {"tty", 't', FLAG, FIELD(tty)},
+    {"cwd", 0, TEXT, FIELD(cwd)},
+    {"user", 'u', TEXT, FIELD(user)},
+    {"env", 'e', LIST, FIELD(env)},
+    {"cap", 'c', LIST, FIELD(caps)},
+    {"no-new-privs", 0, FLAG, FIELD(no_new_privs)},
+    {"ignore-paused", 0, FLAG, FIELD(ignore_paused)},
+    {"all", 'a', FLAG, FIELD(all)},
+    {"force", 0, FLAG, FIELD(force)},
+    {"format", 0, TEXT, FIELD(format)},
+    {"quiet", 'q', FLAG, FIELD(quiet)},
+    {"resources", 'r', PATH, FIELD(resources)},
+    {"help", 'h', FLAG, FIELD(help)},
+    {"memory", 0, LIMIT, 0},
+    {"memory-reservation", 0, LIMIT, 1},
+    {"memory-swap", 0, LIMIT, 2},
+    {"pids-limit", 0, LIMIT, 3},
+    {"cpu-quota", 0, LIMIT, 4},
+    {"cpu-period", 0, LIMIT, 5},
+    {"cpu-burst", 0, LIMIT, 6},
+    {"cpu-share", 0, LIMIT, 7},
+    {"cpu-idle", 0, LIMIT, 8},
+    {"blkio-weight", 0, LIMIT, 9},
+    {"cpuset-cpus", 0, LIMIT, 10},
+    {"cpuset-mems", 0, LIMIT, 11},
 };
 
 static const struct {
@@ -89,20 +86,40 @@ static const struct {
     {"blockIO", "weight"}, {"cpu", "cpus"},           {"cpu", "mems"},
 };
 
-/* どのコマンドが、どのオプションを使うか。1 文字のないものは、長い名前だけ */
+/* 空白で区切った、そのコマンドで使えるオプション。-f は、delete では force、
+ * ほかでは format のこと */
 static const struct {
-    const char *name, *letters;
+    const char *name, *options;
     bool has_id, enters;
 } commands[] = {
-    {"create", "+:b:h", true, true},       {"run", "+:b:dh", true, true},
-    {"exec", "+:p:dtu:e:c:h", true, true}, {"start", "+:h", true, false},
-    {"state", "+:h", true, false},         {"kill", "+:ah", true, false},
-    {"delete", "+:fh", true, false},       {"ps", "+:f:h", true, false},
-    {"pause", "+:h", true, false},         {"resume", "+:h", true, false},
-    {"update", "+:r:h", true, false},      {"list", "+:f:qh", false, false},
+    {"create",
+     "bundle pid-file console-socket preserve-fds no-new-keyring help", true,
+     true},
+    {"run",
+     "bundle pid-file console-socket preserve-fds no-new-keyring detach keep "
+     "help",
+     true, true},
+    {"exec",
+     "process pid-file console-socket preserve-fds detach tty cwd user env cap "
+     "no-new-privs ignore-paused help",
+     true, true},
+    {"start", "help", true, false},
+    {"state", "help", true, false},
+    {"kill", "all help", true, false},
+    {"delete", "force help", true, false},
+    {"ps", "format help", true, false},
+    {"pause", "help", true, false},
+    {"resume", "help", true, false},
+    {"update",
+     "resources memory memory-reservation memory-swap pids-limit cpu-quota "
+     "cpu-period cpu-burst cpu-share cpu-idle blkio-weight cpuset-cpus "
+     "cpuset-mems help",
+     true, false},
+    {"list", "format quiet help", false, false},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define ROWS_MAX 64
 
 bool enters_container(const struct options_oci *opt)
 {
@@ -137,147 +154,168 @@ void usage_error(const char *format, ...)
     refuse("%s", text);
 }
 
-/* bundle に移るので、相対パスは、その前に直しておく */
+/* "-" は、stdin のこと */
 static const char *absolute(const char *path)
 {
+    static char paths[ROWS_MAX][PATH_MAX];
+    static size_t used;
     char now[PATH_MAX];
 
-    if (*path == '/')
+    if (*path == '/' || strcmp(path, "-") == 0 || used == ROWS_MAX)
         return path;
     if (getcwd(now, sizeof(now)) == NULL)
         die("getcwd");
-    return strdup(path_of("%s/%s", now, path));
+    if (snprintf(paths[used], PATH_MAX, "%s/%s", now, path) >= PATH_MAX)
+        usage_error("%.100s: too long", path);
+    return paths[used++];
 }
 
 /* "64M" のような値も、人は打つ */
-static void add_limit(struct options_oci *opt, int index, const char *text)
+static double number_of(const char *name, const char *text)
 {
+    static const char units[] = "kmgt";
     char *end;
+    double value = strtoll(text, &end, 10);
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end | 0x20);
+
+    if (end == text || (*end != '\0' && (unit == NULL || end[1] != '\0')))
+        usage_error("%s %s: not a number", name, text);
+    for (size_t i = 0; unit != NULL && i <= (size_t)(unit - units); i++)
+        value *= 1024;
+    return value;
+}
+
+static void add_limit(struct options_oci *opt, size_t index, const char *text)
+{
     const char *group = limit_names[index].group;
     const char *name = limit_names[index].name;
-    static const char units[] = "kmgt";
 
     if (opt->update == NULL)
         opt->update = cJSON_CreateObject();
     cJSON *object = cJSON_GetObjectItem(opt->update, group);
     if (object == NULL)
         object = cJSON_AddObjectToObject(opt->update, group);
-    if (strcmp(name, "cpus") == 0 || strcmp(name, "mems") == 0) {
+    if (strcmp(name, "cpus") == 0 || strcmp(name, "mems") == 0)
         cJSON_AddStringToObject(object, name, text);
-        return;
-    }
-    double value = strtoll(text, &end, 10);
-    const char *unit = *end == '\0' ? NULL : strchr(units, *end | 0x20);
-    if (end == text || (*end != '\0' && (unit == NULL || end[1] != '\0')))
-        usage_error("%s %s: not a number", name, text);
-    for (; unit != NULL && unit >= units; unit--)
-        value *= 1024;
-    cJSON_AddNumberToObject(object, name, value);
+    else
+        cJSON_AddNumberToObject(object, name, number_of(name, text));
 }
 
-static void add_word(char **list, size_t max, char *word)
+static void add_word(char **list, char *word)
 {
     size_t n = 0;
 
     while (list[n] != NULL)
         n++;
-    if (n == max)
+    if (n == LIST_MAX)
         usage_error("%s: too many", word);
     list[n] = word;
 }
 
-static void read_option(struct options_oci *opt, int letter, char *value)
+static void take(struct options_oci *opt, const struct option_row *row,
+                 char *value)
 {
-    switch (letter) {
-    case 'b':
-        opt->bundle = absolute(value);
+    void *field = (char *)opt + row->field;
+
+    switch (row->kind) {
+    case FLAG:
+        *(bool *)field = true;
         break;
-    case 'p':
-        opt->process = absolute(value);
+    case TEXT:
+        *(const char **)field = value;
         break;
-    case 'r':
-        opt->resources = strcmp(value, "-") ? absolute(value) : "-";
+    case PATH:
+        *(const char **)field = absolute(value);
         break;
-    case 'd':
-        opt->detach = true;
+    case NUMBER:
+        *(unsigned *)field = number_of(row->name, value);
         break;
-    case 't':
-        opt->tty = true;
+    case LIST:
+        add_word(field, value);
         break;
-    case 'u':
-        opt->user = value;
+    case LIMIT:
+        add_limit(opt, row->field, value);
         break;
-    case 'e':
-        add_word(opt->env, ENV_MAX, value);
+    case IGNORED:
         break;
-    case 'c':
-        add_word(opt->caps, CAP_ADD_MAX, value);
-        break;
-    case 'a':
-        opt->all = true;
-        break;
-    case 'f':
-        opt->force = true;
-        opt->format = value;
-        break;
-    case 'F':
-        opt->format = value;
-        break;
-    case 'q':
-        opt->quiet = true;
-        break;
-    case PID_FILE:
-        opt->pid_file = absolute(value);
-        break;
-    case CONSOLE_SOCKET:
-        opt->console_socket = absolute(value);
-        break;
-    case PRESERVE_FDS:
-        opt->preserve_fds = atoi(value);
-        break;
-    case KEEP:
-        opt->keep = true;
-        break;
-    case CWD:
-        opt->cwd = value;
-        break;
-    case NO_NEW_PRIVS:
-        opt->no_new_privs = true;
-        break;
-    case IGNORE_PAUSED:
-        opt->ignore_paused = true;
-        break;
-    case NO_PIVOT:
-        usage_error("--no-pivot: not supported");
-    case NO_NEW_KEYRING:
-        break; /* 空の鍵束に替えるだけなので、害はない */
-    case 'h':
+    }
+}
+
+/* 1 文字の形のものは、どのコマンドのものかで意味が違う */
+static const struct option_row *find_letter(const struct option_row *rows,
+                                            size_t count, const char *allowed,
+                                            int letter)
+{
+    if (letter == 'f')
+        letter = strstr(allowed, "force") != NULL ? 'F' : 'T';
+    for (size_t i = 0; i < count; i++)
+        if ((letter == 'F' && strcmp(rows[i].name, "force") == 0) ||
+            (letter == 'T' && strcmp(rows[i].name, "format") == 0) ||
+            (rows[i].letter != 0 && rows[i].letter == letter))
+            return &rows[i];
+    return NULL;
+}
+
+static bool is_allowed(const char *allowed, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (; *allowed != '\0'; allowed += strspn(allowed, " ")) {
+        size_t next = strcspn(allowed, " ");
+        if (next == length && strncmp(allowed, name, length) == 0)
+            return true;
+        allowed += next;
+    }
+    return false;
+}
+
+/* rows のうち allowed にあるものを読む。getopt_long(3) */
+static void read_options(struct options_oci *opt, int argc, char *argv[],
+                         const struct option_row *rows, size_t count,
+                         const char *allowed)
+{
+    struct option longs[ROWS_MAX] = {0};
+    int found;
+
+    for (size_t i = 0; i < count; i++) {
+        bool has_value = rows[i].kind != FLAG && rows[i].kind != IGNORED;
+        longs[i] =
+            (struct option){rows[i].name, has_value, NULL, (int)(1000 + i)};
+    }
+    optind = 0; /* 2 度目の getopt も、初めから */
+    opterr = 0;
+    while ((found = getopt_long(argc, argv, "+:b:p:u:e:c:r:f::dtaqvh", longs,
+                                NULL)) != -1) {
+        const struct option_row *row =
+            found >= 1000 ? &rows[found - 1000]
+                          : find_letter(rows, count, allowed, found);
+        if (found == ':')
+            usage_error("%s: needs a value", argv[optind - 1]);
+        if (row == NULL || !is_allowed(allowed, row->name))
+            usage_error("%s: unknown option", argv[optind - 1]);
+        /* -f json のように、離して書いた値 */
+        if (found == 'f' && row->kind == TEXT && optarg == NULL)
+            optarg = optind < argc ? argv[optind++] : "";
+        take(opt, row, optarg);
+    }
+    if (opt->help) {
         print_usage(stdout);
         exit(0);
-    case ':':
-        usage_error("%s: an option needs a value", opt->command);
-    case '?':
-        usage_error("%s: unknown option", opt->command);
-    default:
-        add_limit(opt, letter - LIMIT, value);
     }
 }
 
 static void read_command(struct options_oci *opt, int argc, char *argv[])
 {
     size_t i = 0;
-    int letter;
 
     while (i < COMMANDS && strcmp(commands[i].name, argv[0]) != 0)
         i++;
     if (i == COMMANDS)
         usage_error("%s: unknown command", argv[0]);
     opt->command = commands[i].name;
-    optind = 0; /* 2 度目の getopt は、初めから */
-    opterr = 0;
-    while ((letter = getopt_long(argc, argv, commands[i].letters,
-                                 command_options, NULL)) != -1)
-        read_option(opt, letter, optarg);
+    read_options(opt, argc, argv, command_rows,
+                 sizeof(command_rows) / sizeof(command_rows[0]),
+                 commands[i].options);
     if (commands[i].has_id) {
         if (optind == argc)
             usage_error("%s: container id is missing", opt->command);
@@ -288,46 +326,25 @@ static void read_command(struct options_oci *opt, int argc, char *argv[])
 
 struct options_oci parse_command_line(int argc, char *argv[])
 {
-    const char *log = NULL, *format = "text";
+    static char user_root[PATH_MAX];
     const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
     struct options_oci opt = {
         .command = "", .root = "/run/" RUNTIME, .bundle = "."};
-    int letter;
 
-    if (geteuid() != 0 && runtime_dir != NULL)
-        opt.root = strdup(path_of("%s/" RUNTIME, runtime_dir));
-    opterr = 0;
-    while ((letter = getopt_long(argc, argv, "+:dvh", global_options, NULL)) !=
-           -1)
-        switch (letter) {
-        case ROOT:
-            opt.root = absolute(optarg);
-            break;
-        case LOG:
-            log = absolute(optarg);
-            break;
-        case LOG_FORMAT:
-            format = optarg;
-            break;
-        case SYSTEMD_CGROUP:
-            opt.systemd_cgroup = true;
-            break;
-        case CRIU:
-            opt.systemd_cgroup = strcmp(optarg, "systemd") == 0;
-            break;
-        case 'd':
-            break;
-        case 'v':
-            printf("%s version 1.0\nspec: " OCI_VERSION "\n", RUNTIME);
-            exit(0);
-        case 'h':
-            print_usage(stdout);
-            exit(0);
-        default:
-            usage_error("%s: unknown option", argv[optind - 1]);
-        }
-    if (log != NULL)
-        log_open(log, strcmp(format, "json") == 0);
+    if (geteuid() != 0 && runtime_dir != NULL) {
+        snprintf(user_root, sizeof(user_root), "%s/" RUNTIME, runtime_dir);
+        opt.root = user_root;
+    }
+    read_options(&opt, argc, argv, global_rows,
+                 sizeof(global_rows) / sizeof(global_rows[0]),
+                 "root log log-format systemd-cgroup debug version help");
+    if (opt.version) {
+        printf("%s version 1.0\nspec: " OCI_VERSION "\n", RUNTIME);
+        exit(0);
+    }
+    if (opt.log != NULL)
+        log_open(opt.log,
+                 opt.log_format != NULL && strcmp(opt.log_format, "json") == 0);
     if (optind == argc)
         usage_error("command is missing");
     read_command(&opt, argc - optind, argv + optind);

@@ -124,16 +124,16 @@ bool enter_cwd(const cJSON *process, bool must)
  * 読み込むことがある。nss(5) */
 static const char *home_of(uid_t uid)
 {
-    const char *home = NULL;
+    static char home[PATH_MAX];
     struct passwd *entry;
     FILE *file = fopen("/etc/passwd", "re");
 
-    while (file != NULL && home == NULL && (entry = fgetpwent(file)) != NULL)
+    while (file != NULL && *home == '\0' && (entry = fgetpwent(file)) != NULL)
         if (entry->pw_uid == uid)
-            home = strdup(entry->pw_dir);
+            snprintf(home, sizeof(home), "%s", entry->pw_dir);
     if (file != NULL)
         fclose(file);
-    return home == NULL || *home == '\0' ? "/" : home;
+    return *home == '\0' ? "/" : home;
 }
 
 void set_environment(const cJSON *process)

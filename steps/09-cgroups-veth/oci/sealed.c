@@ -47,7 +47,6 @@ static int copy_sealed(int exe)
  * 動くのは、書き換えたもの (CVE-2019-5736)。コピーなら書けず、書けても捨てる */
 void run_sealed_copy(char *argv[])
 {
-    extern char **environ;
     char name[PATH_MAX] = "";
     int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 

@@ -119,7 +119,8 @@ struct container container_create(const struct options_oci *opt, cJSON *config)
     if (box.directory == -1)
         die("open %s/%s", opt->root, opt->id);
     lock_state(box.directory);
-    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime(&seconds));
+    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ",
+             gmtime_r(&seconds, &(struct tm){0}));
     if (getcwd(bundle, sizeof(bundle)) == NULL)
         die("getcwd");
     box.state = cJSON_CreateObject();
