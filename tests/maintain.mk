@@ -19,7 +19,7 @@ lint-%:
 # --- 壊して試す ----------------------------------------------------------------
 test-negative: all ## どのテストも、1 つ前のステップでは失敗することを確かめる
 	@$(SUDO) $(SCRIPTS)/test.sh --negative
-test-suites: all solutions ## 選んだスイートだけ (SUITES="09 cgroup-versions")
+test-suites: all solutions step09-oci ## 選んだスイートだけ (SUITES="09 cgroup-versions")
 	@$(SUDO) $(SCRIPTS)/test.sh $(SUITES)
 test-rootfs: all ## rootfs の、時間のかかる作り方のテスト (debian, image)
 	@$(SUDO) $(SCRIPTS)/test.sh rootfs-slow
@@ -65,16 +65,18 @@ vm-arm64: ## arm64 の Debian 13 で、9 つを 1 回ずつ動かす
 	@echo 'VM=1 make test-suites SUITES=matrix' | ARCH=arm64 tests/vm/vm.py shell
 vm-arm64-test: ## arm64 の Debian 13 で、すべてのテストを動かす (1 時間ほど)
 	@echo "$${VM_TEST:-VM=1 make test}" | ARCH=arm64 tests/vm/vm.py shell
-# libcap と libmnl のヘッダーは、どの CPU でも同じ。実行ファイルにはしない
+# ライブラリのヘッダーは、どの CPU でも同じ。実行ファイルにはしない
 ARM64_HEADERS := build/arm64/include
 arm64: ## arm64 でも警告なしにコンパイルできることを確かめる
 	@mkdir -p $(ARM64_HEADERS)/sys
 	@ln -sfn /usr/include/libmnl $(ARM64_HEADERS)/libmnl
 	@ln -sf /usr/include/sys/capability.h $(ARM64_HEADERS)/sys
+	@ln -sfn /usr/include/cjson $(ARM64_HEADERS)/cjson
+	@ln -sf /usr/include/seccomp.h /usr/include/seccomp-syscalls.h $(ARM64_HEADERS)
 	@$(MAKE) --no-print-directory CC=aarch64-linux-gnu-gcc OUT=build/arm64 CI=1 \
 	    CPPFLAGS='-isystem $(ARM64_HEADERS)' $(patsubst shared/%.c,build/arm64/%.o, \
 	    $(wildcard shared/*.c)) $(STEPS:%=build/arm64/step%.o) \
-	    $(ANSWERS:$(OUT)/%=build/arm64/%.o)
+	    $(ANSWERS:$(OUT)/%=build/arm64/%.o) $(OCI:$(OUT)/%=build/arm64/%)
 
 # --- まとめて ------------------------------------------------------------------
 ci: ## CI と同じことをする (.ci/run)

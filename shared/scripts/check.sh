@@ -15,7 +15,7 @@ while (($#)); do
     case $1 in
     --bin) bin=$2 && shift ;;
     --watch) watch=1 ;;
-    0[1-9]) step=$1 ;;
+    0[1-9] | 09-oci) step=$1 ;;
     *) fail "no such step: $1" '01 から 09 を指定します: make check05' 2 ;;
     esac
     shift
@@ -43,11 +43,14 @@ congratulate() {
     else
         printf '  比べる: make answer%s (こちらのプログラムとの違い)\n' "$step"
     fi
-    if [[ $step != 09 ]]; then
+    if [[ $step == 09-oci ]]; then
+        printf '  これで、本物のエンジンが動かせます: sudo podman --runtime $PWD/my/step09-oci run …\n'
+    elif [[ $step != 09 ]]; then
         next=$(after "$step")
         printf '  次: make start%s (my/%s/main.c: %s)\n' "$next" "$next" "$(title_of "$next")"
     else
         printf '  9 つのステップが、すべて終わりました\n'
+        printf '  続き (任意): make start09-oci (%s)\n' "$(title_of 09-oci)"
     fi
 }
 

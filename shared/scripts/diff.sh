@@ -24,6 +24,7 @@ done
 case ${1-} in
 [2-9]) step=0$1 ;;
 0[2-9]) step=$1 ;;
+09-oci) step=09-oci ;;
 01)
     [[ -n $from ]] || fail "no such step: '$1'" '02 から 09 を指定します: make diff05' 2
     step=01
@@ -32,11 +33,18 @@ case ${1-} in
 esac
 # shellcheck source-path=SCRIPTDIR source=environment.bash
 . "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
-cd "$(dirname "${BASH_SOURCE[0]}")/../../steps"
-before=${from:-$(echo 0$((10#$step - 1))-*/main.c)}
+# shellcheck source-path=SCRIPTDIR source=places.bash
+. "$(dirname "${BASH_SOURCE[0]}")/places.bash"
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+before=${from:-$(before_of "$step")}
+# 続きは、書くところを抜いたものでなく、09 と比べる
+[[ -n $from || $step != 09-oci ]] || before=$(step_dir 09)/main.c
+after=$(step_dir "$step")/main.c
+cd steps
+[[ $before == /* ]] || before=${before#steps/}
+after=${after#steps/}
 label=${before%/*}
 label=${label#"$(realpath ..)"/}
-after=$(echo "$step"-*/main.c)
 # 項目の順と説明は、スライドのもの。なければ、プログラムの順になる
 deck=../slides/$step.md
 [[ -e $deck ]] || deck=/dev/null

@@ -10,6 +10,8 @@
 # 4 で終わる。
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=places.bash
+. "$(dirname "${BASH_SOURCE[0]}")/places.bash"
 STEP=$1 FROM=$2
 export STEP
 # 時間 [ms]。混んだ機械では、遅い分だけ延ばす (SLOW)
@@ -17,7 +19,7 @@ FIRST_LIMIT=2500 # 失敗するまでは、1 つの要件に
 LATER_LIMIT=1000 # 1 つ失敗したあとは、1 つの要件に
 BUDGET=4300      # 1 つ失敗したあとは、全体に
 MOST_WAIT=2000   # テストの中で、起きるのを待つのは
-[[ $STEP != 09 ]] || FIRST_LIMIT=5000 LATER_LIMIT=2500 BUDGET=12000
+[[ $STEP != 09* ]] || FIRST_LIMIT=5000 LATER_LIMIT=2500 BUDGET=12000
 export WAIT_FACTOR=1 WAIT_MOST # tests/helpers.bash
 
 now() { # NOW に、今の時刻 [ms]
@@ -255,7 +257,7 @@ tidy_cgroups() {
 }
 
 now && BEGUN=$NOW
-SUITE=$(echo "$TOP/tests/$STEP"-*.bats)
+SUITE=$TOP/$(cd "$TOP" && suite_of "$STEP")
 export BATS_RUN_TMPDIR=$WORK/bats/$FROM
 export BATS_SUITE_TMPDIR=$BATS_RUN_TMPDIR/suite BATS_TEST_FILENAME=$SUITE
 mkdir -p "$BATS_SUITE_TMPDIR"

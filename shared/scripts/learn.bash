@@ -10,6 +10,8 @@
 
 # shellcheck source-path=SCRIPTDIR source=environment.bash
 . "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
+# shellcheck source-path=SCRIPTDIR source=places.bash
+. "$(dirname "${BASH_SOURCE[0]}")/places.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 SCRIPTS=shared/scripts
 # make から始めても、作るときの make は 1 つ目の make として動く
@@ -30,11 +32,11 @@ mine() {
 }
 
 ours() {
-    echo steps/"$1"-*/main.c
+    echo "$(step_dir "$1")/main.c"
 }
 
 guide() {
-    echo steps/"$1"-*/README.ja.md
+    echo "$(step_dir "$1")/README.ja.md"
 }
 
 # 冒頭のコメントの 2 行目が、ステップの題
@@ -46,8 +48,13 @@ before() {
     printf '%02d' $((10#$1 - 1))
 }
 
+# 09 の次は、続きの 09-oci
 after() {
-    printf '%02d' $((10#$1 + 1))
+    if [[ $1 == 09 ]]; then
+        echo 09-oci
+    else
+        printf '%02d' $((10#$1 + 1))
+    fi
 }
 
 require_mine() {
@@ -56,7 +63,7 @@ require_mine() {
 
 # 調べたものの印。プログラムか要件が変わると、変わる
 stamp() {
-    cat "$(mine "$1")" tests/"$1"-*.bats | cksum
+    cat "$(mine "$1")" "$(suite_of "$1")" | cksum
 }
 
 # sudo make でも、my/ にあるものは、そこの所有者のものにする

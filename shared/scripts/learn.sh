@@ -15,11 +15,11 @@ HEADER_END='\,^ \*/\r\?$,' # 冒頭のコメントの終わり。sed のアド�
 
 # --- 始める、やり直す ----------------------------------------------------------
 # 前のステップの自分のものが要件を満たしていれば、それを。なければ、こちらのものを。
-# 01 には前がないので、呼び出しを抜いたもの (start.c) から
+# 01 と 09-oci は、書くところを抜いたもの (start.c) から
 choose_base() {
     local step=$1 previous
-    if [[ $step == 01 ]]; then
-        BASE=$(echo steps/01-*/start.c) ORIGIN='01 の、これから書くところを抜いたもの'
+    if [[ $(before_of "$step") == */start.c ]]; then
+        BASE=$(before_of "$step") ORIGIN="$step の、これから書くところを抜いたもの"
         return
     fi
     previous=$(before "$step")
@@ -40,7 +40,8 @@ choose_base() {
 with_header() {
     local step=$1 base=$2
     sed -n "1,${HEADER_END}p" "$(ours "$step")" | sed -e '/^ \* 作る: .*\\$/{ N; s/\n.*//; }' -e "s|^ \* 作る: .*| * 確かめる: make check$step|" \
-        -e "s|^ \* 動かす: .*| * 動かす: make my/step$step \&\& sudo my/step$step run|"
+        -e "s|^ \* 動かす: sudo \.\./\.\..*| * 動かす: make my/step$step \&\& sudo my/step$step run|" \
+        -e "s|\$PWD/step|\$PWD/my/step|"
     if [[ $(head -n 1 "$base") == '/*'?($'\r') ]]; then
         sed "1,${HEADER_END}d" "$base"
     else
@@ -121,7 +122,7 @@ reset() {
 # 関数ごとの差分。01 の前は、書き始めるためのもの
 item() {
     local from=()
-    [[ $1 != 01 ]] || from=(--from "$(echo steps/01-*/start.c)")
+    [[ $(before_of "$1") != */start.c ]] || from=(--from "$(before_of "$1")")
     FN=$2 NO_COLOR=1 "$SCRIPTS/diff.sh" "${from[@]}" "$1"
 }
 
@@ -266,8 +267,10 @@ state_of() {
 
 progress() {
     local step passed all
-    for step in 01 02 03 04 05 06 07 08 09; do
+    for step in 01 02 03 04 05 06 07 08 09 09-oci; do
         state_of "$step"
+        # 続きは、始めた人にだけ見せる
+        [[ $step$STATE != 09-ocinone ]] || continue
         case $STATE in
         passed) printf '  %s✓%s %s %s\n' "$GREEN" "$RESET" "$step" "$(title_of "$step")" ;;
         failed)
@@ -287,10 +290,10 @@ next() {
     local step file unfinished='' last=00
     for file in $(find my -mindepth 2 -maxdepth 2 -name main.c -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d' ' -f2); do
         step=$(basename "$(dirname "$file")")
-        [[ $step == 0[1-9] ]] || continue
+        is_step "$step" || continue
         state_of "$step"
         if [[ $STATE == passed ]]; then
-            ((10#$step < 10#$last)) || last=$step
+            [[ $step < $last ]] || last=$step
         elif [[ -z $unfinished ]]; then
             unfinished=$step
         fi
@@ -302,8 +305,10 @@ next() {
         else
             printf '次は my/%s/main.c を直して make check%s。困ったら make hint%s\n' "$unfinished" "$unfinished" "$unfinished"
         fi
+    elif [[ $last == 09-oci ]]; then
+        printf '9 つのステップと続きが、すべて終わりました\n'
     elif [[ $last == 09 ]]; then
-        printf '9 つのステップが、すべて終わりました\n'
+        printf '9 つのステップが、すべて終わりました。続き (任意) は make start09-oci\n'
     else
         step=$(after "$last")
         printf '次は make start%s (%s)\n' "$step" "$(title_of "$step")"
@@ -313,7 +318,7 @@ next() {
 command=${1-} step=${2-}
 case $command in
 start | reset | hint | answer)
-    [[ $step == 0[1-9] ]] || fail "no such step: '$step'" "01 から 09 を指定します: make ${command}05" 2
+    is_step "$step" || fail "no such step: '$step'" "01 から 09 を指定します: make ${command}05" 2
     NAME=$command
     "$command" "$step"
     ;;

@@ -26,6 +26,7 @@ base="$run
 git                             # ステップの差分
 libcap-dev                      # ケーパビリティ
 libmnl-dev                      # rtnetlink
+libcjson-dev libseccomp-dev     # 09 の続き: config.json、システムコールのフィルター
 bats strace                     # テスト
 iproute2 netcat-openbsd         # ip, nc
 iputils-ping                    # ping

@@ -5,20 +5,23 @@ set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
 . "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/environment.bash"
+# shellcheck source-path=SCRIPTDIR source=../../shared/scripts/places.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../shared/scripts/places.bash"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # 項目の名前: diff.sh に、ない名前を聞くと答える
 items_of() {
     local from=()
-    [[ $1 != 01 ]] || from=(--from "$(echo steps/01-*/start.c)")
+    [[ $(before_of "$1") != */start.c ]] || from=(--from "$(before_of "$1")")
     FN=no-such-item shared/scripts/diff.sh "${from[@]}" "$1" 2>&1 | sed -n 's/.*変わったのは: //p'
 }
 
 check() {
     local file=$1 step
     step=$(basename "$file" | cut -c1-2)
+    [[ $step != oc ]] || step=09-oci
     # 手引きの見出しから、分を除いたもの
-    sed -nE 's/^##+ //p' steps/"$step"-*/README.ja.md | sed -E 's/ \([0-9]+ 分\)$//; s/`//g' |
+    sed -nE 's/^##+ //p' "$(step_dir "$step")"/README.ja.md | sed -E 's/ \([0-9]+ 分\)$//; s/`//g' |
         awk -v file="$file" -v items=", $(items_of "$step")," '
         function fault(what) { printf "%s:%d: %s\n", file, FNR, what; bad = 1 }
         NR == FNR { heading[$0] = 1; next }
@@ -51,7 +54,7 @@ check() {
         END { exit bad }' - "$file"
 }
 
-(($#)) || set -- tests/0?-*.bats
+(($#)) || set -- tests/0?-*.bats tests/oci.bats
 status=0
 for file; do
     check "$file" || status=1

@@ -138,8 +138,8 @@ static void mount_one(const cJSON *mount, int tree)
 {
     struct mount_options opt = read_mount_options(mount);
     const char *path = json_path(mount, "destination");
-    bool is_kernel = is_type(mount, "proc") || is_type(mount, "sysfs");
     struct stat status = {.st_mode = S_IFDIR};
+    uint64_t resolve = 0;
 
     if (path == NULL || *path == '\0')
         refuse("config.json: mounts: destination is missing");
@@ -151,8 +151,9 @@ static void mount_one(const cJSON *mount, int tree)
         tree = open_source(mount, &opt);
     if (tree != -1 && fstat(tree, &status) == -1)
         die("fstat %s", path);
-    int target = open_target(path, S_ISDIR(status.st_mode),
-                             is_kernel ? RESOLVE_NO_SYMLINKS : 0);
+    if (is_type(mount, "proc") || is_type(mount, "sysfs"))
+        resolve = RESOLVE_NO_SYMLINKS;
+    int target = open_target(path, S_ISDIR(status.st_mode), resolve);
     check_mount_target(target, mount);
     if (tree != -1)
         attach_tree(tree, target, path);
