@@ -36,6 +36,8 @@ requires() {
         japanese) compgen -G '/usr/share/locale*/ja/LC_MESSAGES/coreutils.mo' >/dev/null &&
             [ -e /usr/share/i18n/locales/ja_JP ] || met=false ;;
         net) unshare --net true 2>/dev/null || met=false ;;
+        docker) command -v docker >/dev/null && command -v dockerd >/dev/null || met=false ;;
+        containerd) command -v containerd >/dev/null && command -v ctr >/dev/null || met=false ;;
         sudo | strace | podman | mmdebstrap | debootstrap | gcc | nc | tmux | python3 | nft | newuidmap | script)
             command -v "$word" >/dev/null || met=false
             ;;

@@ -21,6 +21,8 @@ test-negative: all ## どのテストも、1 つ前のステップでは失敗�
 	@$(SUDO) $(SCRIPTS)/test.sh --negative
 test-suites: all solutions step09-oci ## 選んだスイートだけ (SUITES="09 cgroup-versions")
 	@$(SUDO) $(SCRIPTS)/test.sh $(SUITES)
+test-engines: step09-oci ## podman、Docker、containerd が step09-oci を動かせるか
+	@$(SUDO) $(SCRIPTS)/test.sh engines
 test-rootfs: all ## rootfs の、時間のかかる作り方のテスト (debian, image)
 	@$(SUDO) $(SCRIPTS)/test.sh rootfs-slow
 test-faults: all ## システムコールを 1 つずつ失敗させ、結果を表にする
@@ -90,6 +92,6 @@ setup-run-docs: ## 手引きのコマンドを動かす道具だけを入れる
 setup-dev: ## 静的解析、計測、仮想マシンのパッケージも入れる
 	@sh $(SCRIPTS)/setup.sh dev
 
-.PHONY: carry check-chain lint lint-docs test-negative test-suites test-rootfs test-faults \
+.PHONY: carry check-chain lint lint-docs test-negative test-suites test-engines test-rootfs test-faults \
     test-death test-load test-docs test-ablations docs-update test-docs-tools slides-check site-check \
     slides-accept vm-test vm-ci vm-arm64 vm-arm64-test arm64 setup-run-docs setup-dev ci nightly

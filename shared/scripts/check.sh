@@ -44,7 +44,7 @@ congratulate() {
         printf '  比べる: make answer%s (こちらのプログラムとの違い)\n' "$step"
     fi
     if [[ $step == 09-oci ]]; then
-        printf '  これで、本物のエンジンが動かせます: sudo podman --runtime $PWD/my/step09-oci run …\n'
+        printf '  本物のエンジンから動かせます: sudo podman --runtime "%s" run …\n' "$PWD/my/step09-oci"
     elif [[ $step != 09 ]]; then
         next=$(after "$step")
         printf '  次: make start%s (my/%s/main.c: %s)\n' "$next" "$next" "$(title_of "$next")"

@@ -293,7 +293,7 @@ next() {
         is_step "$step" || continue
         state_of "$step"
         if [[ $STATE == passed ]]; then
-            [[ $step < $last ]] || last=$step
+            last=$(printf '%s\n' "$last" "$step" | sort | tail -n 1)
         elif [[ -z $unfinished ]]; then
             unfinished=$step
         fi

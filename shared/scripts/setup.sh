@@ -5,6 +5,7 @@
 #   setup.sh dev    開発に使うもの (静的解析、計測、仮想マシンなど) も
 #   setup.sh docs   スライドと手引きを作り、確かめるものも
 #   setup.sh site   スライドと、ブラウザーのタブで動くページを作るものも
+#   setup.sh engines  make engines で動かすエンジンも
 #   setup.sh run-docs  手引きのコマンドを動かすものだけ (仮想マシンの中で使う)
 #   setup.sh list [run-docs]  入れずに、名前だけを表示する
 # make kit で作ったキットがあれば、run と引数なしは、ネットワークを使わない。
@@ -81,6 +82,13 @@ gcc-i686-linux-gnu libc6-dev-i386-cross
 mmdebstrap uidmap debian-archive-keyring # i386 の Debian
 cpio zstd                       # 1 つのファイルにする
 seabios                         # v86 の BIOS
+'
+
+engines='
+podman conmon                   # podman と、その shim に当たるもの
+docker.io containerd            # dockerd と containerd
+containernetworking-plugins iptables # ポートの公開 (-p)
+catatonit                       # --init
 '
 
 fail() {
@@ -164,6 +172,11 @@ case ${1-} in
     ;;
 dev) wanted=$(names "$base $dev") ;;
 run-docs) wanted=$(names "$base $run_docs") ;;
+engines)
+    # Debian 13 の docker.io は、コマンドの docker を含まない
+    ! apt-cache show docker-cli >/dev/null 2>&1 || engines="$engines docker-cli"
+    wanted=$(names "$base $engines")
+    ;;
 docs | site)
     [ "$1" = docs ] || docs=$docs$site
     # Node.js は、Debian のものでなくてもよい。別のものがあれば、重ねて入れない
@@ -176,7 +189,7 @@ list)
     names "$base $run_docs"
     exit
     ;;
-*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [run|dev|docs|site|run-docs|list]' ;;
+*) fail "unknown argument: $1" 'sh shared/scripts/setup.sh [run|dev|docs|site|engines|run-docs|list]' ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

@@ -16,9 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HIERARCHIES_MAX 32
-#define WAIT            10000 /* 消えるか、凍るまで待つ時間 [ms] */
-#define DEFAULT_PARENT  "/" RUNTIME
+#define WAIT           10000 /* 消えるか、凍るまで待つ時間 [ms] */
+#define DEFAULT_PARENT "/" RUNTIME
 
 static struct hierarchy found[HIERARCHIES_MAX];
 static size_t count;
@@ -389,40 +388,65 @@ static void create_scope(struct container *box, pid_t pid)
 
 /* --- 外から呼ぶもの ------------------------------------------------------- */
 
-void cgroups_create(struct container *box, pid_t pid, bool use_systemd)
+static void limit(const struct container *box)
 {
     const cJSON *resources = json_get(box->config, "linux.resources");
 
-    if (use_systemd)
-        create_scope(box, pid);
-    else
-        create_directories(box);
     apply_limits(resources);
     apply_devices(json_get(resources, "devices"), find_core("devices"));
-    for (size_t i = 0; i < count && !use_systemd; i++)
-        write_file(path_of("%s/cgroup.procs", found[i].path), "%d", pid);
 }
 
-/* exec。コンテナの中で systemd などが下に cgroup を作っていると、v2 では上に
- * 入れない (EBUSY)。そのときは、init のいるところに入る */
-void cgroups_join(const struct container *box, pid_t pid)
+void cgroups_create_scope(struct container *box, pid_t pid)
 {
-    char number[16];
+    create_scope(box, pid);
+    limit(box);
+}
+
+/* exec では、最初のプロセスのいるところ。コンテナの中で systemd などが下に
+ * cgroup を作っていると、v2 の上には入れない。
+ * ほかのプロセスを動かすと、カーネルは、マシン全体のロックを待つ (RCU の
+ * 猶予期間。20 ミリ秒ほど)。自分 ("0") を tasks で動かすか、初めからそこに
+ * 作れば (CLONE_INTO_CGROUP)、待たない */
+struct cgroup_entry cgroups_open(const struct container *box)
+{
+    struct cgroup_entry entry = {0};
+    char init[16];
 
     load_hierarchies(box);
-    snprintf(number, sizeof(number), "%d", pid);
-    for (size_t i = 0; i < count; i++) {
-        const char *file = path_of("%s/cgroup.procs", found[i].path);
-        if (try_write(file, number))
-            continue;
-        if (errno != EBUSY)
-            die("write %s", file);
-        snprintf(number, sizeof(number), "%d", container_pid(box));
+    if (container_pid(box) != 0) {
+        snprintf(init, sizeof(init), "%d", container_pid(box));
         find_hierarchies();
-        find_groups_of(number);
-        for (size_t j = 0; j < count; j++)
-            write_file(path_of("%s/cgroup.procs", found[j].path), "%d", pid);
-        return;
+        find_groups_of(init);
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool is_v2 = found[i].version == 2;
+        const char *path =
+            is_v2 ? found[i].path : path_of("%s/tasks", found[i].path);
+        int fd = open(path, is_v2 ? O_PATH | O_DIRECTORY | O_CLOEXEC
+                                  : O_WRONLY | O_CLOEXEC);
+        if (fd == -1)
+            die("open %s", path);
+        if (is_v2)
+            entry.v2 = fd;
+        else
+            entry.tasks[entry.count++] = fd;
+    }
+    return entry;
+}
+
+struct cgroup_entry cgroups_create(struct container *box)
+{
+    create_directories(box);
+    limit(box);
+    return cgroups_open(box);
+}
+
+void cgroups_enter(const struct cgroup_entry *entry)
+{
+    for (size_t i = 0; i < entry->count; i++) {
+        if (write(entry->tasks[i], "0", 1) != 1)
+            die("write tasks");
+        close(entry->tasks[i]);
     }
 }
 

@@ -237,8 +237,9 @@ static void check_config(const cJSON *config)
     refuse_fields(config, "", not_supported);
     check_mount_label(config);
     check_mount_label(config);
-    if (json_get(config, "process") != NULL)
-        check_process(json_get(config, "process"));
+    if (json_get(config, "process") == NULL)
+        refuse("config.json: process: is missing");
+    check_process(json_get(config, "process"));
     check_hooks(json_get(config, "hooks"));
 }
 

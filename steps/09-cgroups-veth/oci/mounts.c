@@ -194,8 +194,7 @@ static int user_namespace_of(const cJSON *mount)
     }
     close(gate.child);
     gate_expect(gate.parent, READY, false);
-    write_mappings(pid, "uid", json_get(mount, "uidMappings"));
-    write_mappings(pid, "gid", json_get(mount, "gidMappings"));
+    write_mappings(pid, mount);
     int fd = open(path_of("/proc/%d/ns/user", pid), O_RDONLY | O_CLOEXEC);
     if (fd == -1)
         die("open /proc/%d/ns/user", pid);

@@ -74,7 +74,7 @@ void new_time_namespace(const cJSON *config)
                    json_int(offset, "nanosecs", 0));
 }
 
-void write_mappings(pid_t pid, const char *kind, const cJSON *maps)
+static void write_map(pid_t pid, const char *kind, const cJSON *maps)
 {
     char text[4096] = "";
     size_t length = 0;
@@ -86,9 +86,15 @@ void write_mappings(pid_t pid, const char *kind, const cJSON *maps)
                      json_uint(map, "containerID", 0),
                      json_uint(map, "hostID", 0), json_uint(map, "size", 0));
         if (length >= sizeof(text))
-            refuse("config.json: linux.%sMappings: too many", kind);
+            refuse("config.json: %sMappings: too many", kind);
     }
     write_file(path_of("/proc/%d/%s_map", pid, kind), "%s", text);
+}
+
+void write_mappings(pid_t pid, const cJSON *from)
+{
+    write_map(pid, "uid", json_get(from, "uidMappings"));
+    write_map(pid, "gid", json_get(from, "gidMappings"));
 }
 
 void raise_loopback(void)

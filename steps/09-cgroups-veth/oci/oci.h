@@ -13,8 +13,9 @@
 #include <limits.h>
 #include <sys/types.h>
 
-#define RUNTIME     "step09-oci"
-#define OCI_VERSION "1.0.2-dev" /* containerd と podman は 1.x なら読む */
+#define HIERARCHIES_MAX 32 /* cgroup の階層の数 */
+#define RUNTIME         "step09-oci"
+#define OCI_VERSION     "1.0.2-dev" /* containerd と podman は 1.x なら読む */
 
 /* --- options.c: コマンドライン ------------------------------------------- */
 
@@ -222,15 +223,28 @@ void new_time_namespace(const cJSON *config);
 /* 新しいネットワーク名前空間の lo は、止まっている。ip link set lo up */
 void raise_loopback(void);
 
-/* 親: /proc/(pid)/uid_map か gid_map に、maps を書く */
-void write_mappings(pid_t pid, const char *kind, const cJSON *maps);
+/* 親: from の uidMappings と gidMappings を、pid の uid_map と gid_map に */
+void write_mappings(pid_t pid, const cJSON *from);
 
 /* --- cgroups.c: どこに作り、どう制限するか ------------------------------- */
 
-/* config.json のとおりに cgroup を作り、pid を入れる。作る前に、場所を state に
- * 書く。cgroups(7) */
-void cgroups_create(struct container *box, pid_t pid, bool use_systemd);
-void cgroups_join(const struct container *box, pid_t pid);
+/* 入るための fd。v2 は clone3(2) の CLONE_INTO_CGROUP に渡す。なければ 0 */
+struct cgroup_entry {
+    int v2;
+    int tasks[HIERARCHIES_MAX];
+    size_t count;
+};
+
+/* 親: config.json のとおりに cgroup を作り、入るための fd を返す。作る前に、
+ * 場所を state に書く。cgroups(7) */
+struct cgroup_entry cgroups_create(struct container *box);
+
+/* 親: 同じものを systemd(1) に作ってもらい、pid を入れる */
+void cgroups_create_scope(struct container *box, pid_t pid);
+
+/* 親: 動いているコンテナの cgroup に入るための fd */
+struct cgroup_entry cgroups_open(const struct container *box);
+void cgroups_enter(const struct cgroup_entry *entry); /* 子 */
 void cgroups_limit(const struct container *box, const cJSON *resources);
 void cgroups_freeze(const struct container *box, bool freeze);
 bool cgroups_is_frozen(const struct container *box);

@@ -83,12 +83,13 @@ static void join_namespaces(const struct namespaces *ns)
     /* ここに書く: ns->joined のそれぞれに入る */
 }
 
-/* CLONE_PARENT なら、作ったプロセスの子でなく、その親の子になる。clone3(2) */
-static pid_t clone_child(uint64_t flags)
+/* 作ったプロセスの子でなく、その親の子になり、初めから cgroup の中にいる (v1 の
+ * cgroup には、あとで自分で入る)。clone3(2) */
+static pid_t clone_child(uint64_t flags, int cgroup)
 {
     struct clone_args args = {
-        .flags = flags,
-        .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+        .flags = flags | CLONE_PARENT | (cgroup > 0 ? CLONE_INTO_CGROUP : 0),
+        .cgroup = cgroup,
     };
 
     return syscall(SYS_clone3, &args, sizeof(args));
@@ -180,6 +181,7 @@ struct launch {
     const cJSON *process; /* config.json の process か、exec --process の中身 */
     struct namespaces ns;
     struct gate gate;
+    struct cgroup_entry cgroups;
     int init; /* exec: コンテナの最初のプロセス。pidfd_open(2) */
     int start; /* create: start を待つソケット */
     int console; /* 端末のマスターを渡す先。なければ 0 */
@@ -205,10 +207,6 @@ static _Noreturn void become_command(const struct launch *it)
     bool no_new_privs = json_bool(it->process, "noNewPrivileges");
     char **args = json_strings(it->process, "args");
 
-    if (it->process == NULL) {
-        wait_for_start(it);
-        refuse("config.json: process: is missing");
-    }
     leave_session_keyring();
     set_scheduling(it->process);
     close_on_exec(it->keep);
@@ -244,8 +242,8 @@ static void mount_all(const struct launch *it)
     if (it->console != 0)
         console_open(it->console, it->process, true);
     cover_paths(config);
-    if (it->process != NULL) /* なければ作る */
-        close(open_target(json_path(it->process, "cwd"), true, 0));
+    close(
+        open_target(json_path(it->process, "cwd"), true, 0)); /* なければ作る */
 }
 
 /* 子がすること。step 09 の child() と見比べる */
@@ -256,6 +254,7 @@ static _Noreturn void container_init(struct launch *it)
     close(it->gate.parent);
     close(it->box->directory); /* ロックも一緒に持ってしまう */
     fail_to(it->gate.child);
+    cgroups_enter(&it->cgroups);
     cJSON_SetNumberValue(cJSON_GetObjectItem(it->box->state, "pid"),
                          gate_expect(it->gate.child, GO, false));
     setsid();
@@ -286,6 +285,7 @@ static _Noreturn void join_init(struct launch *it)
 {
     close(it->gate.parent);
     fail_to(it->gate.child);
+    cgroups_enter(&it->cgroups);
     gate_expect(it->gate.child, GO, false);
     setsid();
     if (it->ns.all & CLONE_NEWUSER)
@@ -312,8 +312,8 @@ static pid_t spawn(struct launch *it, uint64_t flags,
         if (flags & CLONE_NEWTIME)
             new_time_namespace(it->box->config);
         /* cgroup だけは、その cgroup に入ってから分ける */
-        pid_t pid = clone_child((flags & ~(CLONE_NEWCGROUP | CLONE_NEWTIME)) |
-                                CLONE_PARENT);
+        flags &= ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
+        pid_t pid = clone_child(flags, it->cgroups.v2);
         if (pid == -1)
             die("clone3");
         if (pid == 0)
@@ -349,12 +349,13 @@ static void create_container(const struct options_oci *opt, int pair[2])
     it.console = open_console(opt, it.process, pair);
     it.start = start_gate_listen(box.directory);
     it.trees = open_sources(config, it.ns.all & CLONE_NEWUSER);
+    if (!opt->systemd_cgroup)
+        it.cgroups = cgroups_create(&box);
     newborn = spawn(&it, it.ns.fresh, container_init);
-    if (it.ns.fresh & CLONE_NEWUSER) {
-        write_mappings(newborn, "uid", json_get(config, "linux.uidMappings"));
-        write_mappings(newborn, "gid", json_get(config, "linux.gidMappings"));
-    }
-    cgroups_create(&box, newborn, opt->systemd_cgroup);
+    if (it.ns.fresh & CLONE_NEWUSER)
+        write_mappings(newborn, json_get(config, "linux"));
+    if (opt->systemd_cgroup)
+        cgroups_create_scope(&box, newborn);
     limit_process(it.process, newborn);
     container_set_pid(&box, newborn);
     gate_tell(it.gate.parent, GO, newborn);
@@ -389,8 +390,8 @@ static int exec_in_container(const struct options_oci *opt)
                         .keep = opt->preserve_fds};
     it.init = open_running(&box, opt);
     it.console = open_console(opt, it.process, pair);
+    it.cgroups = cgroups_open(&box);
     pid_t pid = spawn(&it, 0, join_init);
-    cgroups_join(&box, pid);
     limit_process(it.process, pid);
     gate_tell(it.gate.parent, GO, pid);
     gate_expect(it.gate.parent, READY, true); /* exec に成功すれば EOF */
