@@ -27,8 +27,9 @@ test-rootfs: all ## rootfs の、時間のかかる作り方のテスト (debian
 	@$(SUDO) $(SCRIPTS)/test.sh rootfs-slow
 test-faults: all ## システムコールを 1 つずつ失敗させ、結果を表にする
 	@$(SUDO) tests/campaign/faults.sh
-test-death: all ## あらゆる瞬間に終わらせ、何も残らないことを表にする
+test-death: all step09-oci ## あらゆる瞬間に終わらせ、何も残らないことを表にする
 	@$(SUDO) tests/campaign/death.sh
+	@$(SUDO) tests/campaign/oci-death.sh
 test-load: all ## 200 個同時と、1,000 回続けて
 	@$(SUDO) $(SCRIPTS)/test.sh load-slow
 
@@ -61,7 +62,7 @@ vm-test: ## 使い捨ての Debian 13 で、README の 2 行とすべてのテ�
 	@tests/vm/vm.py test
 # 手元が cgroup v1 でも、中は v2。手元では動かせないものだけを選ぶ
 vm-ci: ## CI のための vm-test: README の 1 行目、cgroup v2 と systemd のテスト、手引き
-	@VM_TEST='make setup test-suites SUITES="vm-systemd 09 cgroup-versions"' \
+	@VM_TEST='make setup test-suites SUITES="vm-systemd 09 cgroup-versions oci"' \
 	    VM_ALSO='make setup-run-docs test-docs DOC="README 09"' tests/vm/vm.py test
 vm-arm64: ## arm64 の Debian 13 で、9 つを 1 回ずつ動かす
 	@echo 'VM=1 make test-suites SUITES=matrix' | ARCH=arm64 tests/vm/vm.py shell

@@ -101,7 +101,7 @@ plan_selected() {
             fail "no such suite: $suite" "05 のような番号か、tests/ にある .bats の名前です"
         n=${suite:0:2}
         [[ $n == 0[1-9] ]] || n=09
-        [[ $suite != oci ]] || n=09-oci
+        [[ $suite != oci && $suite != engines ]] || n=09-oci
         echo "$(basename "$file" .bats) $n step$n $file"
     done
 }

@@ -243,11 +243,11 @@ static void check_config(const cJSON *config)
     check_hooks(json_get(config, "hooks"));
 }
 
-cJSON *load_config(const char *bundle)
+cJSON *load_config(const char *bundle, const char *file)
 {
     if (chdir(bundle) == -1)
         die("chdir %s", bundle);
-    cJSON *config = json_read("config.json");
+    cJSON *config = json_read(file);
     check_config(config);
     json_make_absolute(json_get(config, "root"), "path");
     return config;

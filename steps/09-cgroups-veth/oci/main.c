@@ -350,7 +350,7 @@ static void undo_create(void)
 
 static void create_container(const struct options_oci *opt, int pair[2])
 {
-    cJSON *config = load_config(opt->bundle);
+    cJSON *config = load_config(opt->bundle, opt->config);
     struct launch it = {.box = &box,
                         .process = json_get(config, "process"),
                         .ns = read_namespaces(config, true),

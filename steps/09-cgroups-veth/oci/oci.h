@@ -25,10 +25,11 @@
 struct options_oci {
     const char *command; /* "create" など */
     const char *root; /* 状態を置くディレクトリ。デフォルトは /run/step09-oci */
-    const char *log, *log_format;
+    const char *log, *log_format, *cgroup_manager;
     char *id; /* コンテナの名前。list にはない */
     char **args; /* 名前より後ろ。NULL で終わる */
-    const char *bundle, *pid_file, *console_socket, *process, *resources;
+    const char *bundle, *config, *pid_file, *console_socket, *process,
+        *resources;
     const char *cwd, *user, *format;
     char *env[LIST_MAX + 1], *caps[LIST_MAX + 1]; /* NULL で終わる */
     cJSON *update; /* update のオプションを、config.json の形にしたもの */
@@ -111,9 +112,9 @@ const char *json_path(const cJSON *from, const char *path);
 /* from の name を、カレントディレクトリから絶対パスにする */
 void json_make_absolute(const cJSON *from, const char *name);
 
-/* bundle に移り、config.json を読む。しないことを頼まれていたら、その欄の名前を
+/* bundle に移り、file (config.json) を読む。しないことを頼まれていたら、その欄の名前を
  * 言って終わる。黙って無視しない */
-cJSON *load_config(const char *bundle);
+cJSON *load_config(const char *bundle, const char *file);
 void check_process(const cJSON *process);
 
 /* --- state.c: コンテナの状態 --------------------------------------------- */

@@ -36,6 +36,7 @@ static const struct option_row global_rows[] = {
     {"log", 0, PATH, FIELD(log)},
     {"log-format", 0, TEXT, FIELD(log_format)},
     {"systemd-cgroup", 0, FLAG, FIELD(systemd_cgroup)},
+    {"cgroup-manager", 0, TEXT, FIELD(cgroup_manager)}, /* crun(1) の形 */
     {"debug", 0, IGNORED, 0},
     {"version", 'v', FLAG, FIELD(version)},
     {"help", 'h', FLAG, FIELD(help)},
@@ -43,6 +44,7 @@ static const struct option_row global_rows[] = {
 
 static const struct option_row command_rows[] = {
     {"bundle", 'b', PATH, FIELD(bundle)},
+    {"config", 0, TEXT, FIELD(config)},
     {"pid-file", 0, PATH, FIELD(pid_file)},
     {"console-socket", 0, PATH, FIELD(console_socket)},
     {"preserve-fds", 0, NUMBER, FIELD(preserve_fds)},
@@ -93,10 +95,10 @@ static const struct {
     bool has_id, enters;
 } commands[] = {
     {"create",
-     "bundle pid-file console-socket preserve-fds no-new-keyring help", true,
-     true},
+     "bundle config pid-file console-socket preserve-fds no-new-keyring help",
+     true, true},
     {"run",
-     "bundle pid-file console-socket preserve-fds no-new-keyring detach keep "
+     "bundle config pid-file console-socket preserve-fds no-new-keyring detach keep "
      "help",
      true, true},
     {"exec",
@@ -329,15 +331,23 @@ struct options_oci parse_command_line(int argc, char *argv[])
     static char user_root[PATH_MAX];
     const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
     struct options_oci opt = {
-        .command = "", .root = "/run/" RUNTIME, .bundle = "."};
+        .command = "",
+        .root = "/run/" RUNTIME,
+        .bundle = ".",
+        .config = "config.json",
+    };
 
     if (geteuid() != 0 && runtime_dir != NULL) {
         snprintf(user_root, sizeof(user_root), "%s/" RUNTIME, runtime_dir);
         opt.root = user_root;
     }
-    read_options(&opt, argc, argv, global_rows,
-                 sizeof(global_rows) / sizeof(global_rows[0]),
-                 "root log log-format systemd-cgroup debug version help");
+    read_options(
+        &opt, argc, argv, global_rows,
+        sizeof(global_rows) / sizeof(global_rows[0]),
+        "root log log-format systemd-cgroup cgroup-manager debug version "
+        "help");
+    opt.systemd_cgroup |= opt.cgroup_manager != NULL &&
+                          strcmp(opt.cgroup_manager, "systemd") == 0;
     if (opt.version) {
         printf("%s version 1.0\nspec: " OCI_VERSION "\n", RUNTIME);
         exit(0);

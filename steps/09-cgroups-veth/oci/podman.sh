@@ -1,0 +1,31 @@
+#!/bin/sh
+# podman に、log-calls.sh を通して step09-oci を使わせる。引数は podman(1) のもの:
+#   sudo podman.sh run --rm --network none --rootfs DIR COMMAND
+# データはすべて /tmp/oci に置くので、このマシンの podman のものとは混ざらない
+set -eu
+
+dir=/tmp/oci
+oci=$(realpath "$(dirname "$0")")
+
+fail() {
+    printf 'podman.sh: %s\n  ヒント: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+[ "$(id -u)" = 0 ] || fail 'must be root' 'sudo を付けます'
+[ -x "$oci/../../../step09-oci" ] || fail 'step09-oci: no such program' 'make step09-oci'
+command -v podman >/dev/null || fail 'podman: command not found' 'make setup-engines'
+# /tmp には、だれでも書ける
+mkdir -p -m 755 "$dir"
+[ -O "$dir" ] && [ ! -L "$dir" ] || fail "$dir: not mine" 'そのディレクトリを消します'
+
+# conmon の cgroup は作らない
+printf '[containers]\ncgroups = "no-conmon"\n' >"$dir/containers.conf"
+
+status=0
+CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+    --tmpdir "$dir/tmp" --storage-driver vfs --events-backend file \
+    --cgroup-manager cgroupfs --runtime "$oci/log-calls.sh" "$@" || status=$?
+# podman は、コンテナの cgroup の親を残す。まだコンテナがいれば、消えない
+rmdir /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent 2>/dev/null || :
+exit "$status"
