@@ -170,17 +170,12 @@ static void refuse_fields(const cJSON *from, const char *prefix,
 }
 
 /* 手引きの表にも、同じものがある */
-static const char *const not_supported[] = {"domainname.options",
-                                            "linux.intelRdt",
-                                            "linux.memoryPolicy",
-                                            "linux.netDevices",
-                                            "linux.seccomp.listenerMetadata",
-                                            "linux.seccomp.listenerPath",
-                                            "solaris",
-                                            "vm",
-                                            "windows",
-                                            "zos",
-                                            NULL};
+/* clang-format off */
+static const char *const not_supported[] = {
+    "linux.intelRdt", "linux.memoryPolicy", "linux.netDevices",
+    "linux.seccomp.listenerMetadata", "linux.seccomp.listenerPath",
+    "freebsd", "solaris", "vm", "windows", "zos", NULL};
+/* clang-format on */
 static const char *const process_not_supported[] = {"commandLine",
                                                     "execCPUAffinity", NULL};
 

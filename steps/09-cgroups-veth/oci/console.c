@@ -153,6 +153,9 @@ void console_open(int socket, const cJSON *process, bool in_root)
         .ws_col = json_uint(process, "consoleSize.width", 0),
     };
 
+    /* 決まっていなければ、呼び出し元の端末と同じに */
+    if (size.ws_row == 0)
+        ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
     if (size.ws_row != 0 && ioctl(slave, TIOCSWINSZ, &size) == -1)
         die("ioctl TIOCSWINSZ");
     if (in_root)

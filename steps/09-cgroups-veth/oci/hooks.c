@@ -13,16 +13,18 @@
 #include <unistd.h>
 
 /* 子: state を stdin から読めるようにして、フックになる */
-static _Noreturn void become_hook(const cJSON *hook, const int in[2])
+static _Noreturn void become_hook(const cJSON *hook, const int in[2],
+                                  const char *cwd)
 {
     const char *path = json_path(hook, "path");
     char *only_path[] = {(char *)path, NULL};
     char **args = json_strings(hook, "args");
 
-    if (dup2(in[0], STDIN_FILENO) == -1)
+    if (dup2(in[0], STDIN_FILENO) == -1 || (cwd != NULL && chdir(cwd) == -1))
         _exit(EXIT_SETUP);
     close_on_exec(0);
-    execve(path, *args == NULL ? only_path : args, json_strings(hook, "env"));
+    execve(path, *args == NULL ? only_path : args,
+           json_get(hook, "env") == NULL ? environ : json_strings(hook, "env"));
     _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
 }
 
@@ -43,7 +45,7 @@ static int wait_hook(pid_t pid, int seconds)
     return status;
 }
 
-static int run_hook(const cJSON *hook, const char *state)
+static int run_hook(const cJSON *hook, const char *state, const char *cwd)
 {
     int in[2];
 
@@ -53,7 +55,7 @@ static int run_hook(const cJSON *hook, const char *state)
     if (pid == -1)
         die("fork");
     if (pid == 0)
-        become_hook(hook, in);
+        become_hook(hook, in, cwd);
     close(in[0]);
     /* 読まずに終わるフックもある */
     signal(SIGPIPE, SIG_IGN);
@@ -71,10 +73,14 @@ void run_hooks(const struct container *box, const char *name,
 
     if (list == NULL)
         return;
+    /* startContainer だけは、もうコンテナの中にいる */
+    const char *cwd = strcmp(name, "startContainer") == 0
+                          ? NULL
+                          : json_string(box->state, "bundle");
     cJSON *state = container_state(box, status);
     char *text = cJSON_PrintUnformatted(state);
     cJSON_ArrayForEach(hook, list) {
-        int result = run_hook(hook, text);
+        int result = run_hook(hook, text, cwd);
         if (result == 0)
             continue;
         const char *path = json_string(hook, "path");

@@ -74,13 +74,19 @@ static void report(const char *level, char *text)
         append_log(level, text);
 }
 
+static void tell_parent(enum signal_kind kind, int error, const char *text)
+{
+    char packet[2048];
+    int length = snprintf(packet, sizeof(packet), "%c%c%s", kind,
+                          error > 255 ? 0 : error, text);
+
+    (void)!send(parent, packet, length, MSG_NOSIGNAL);
+}
+
 static _Noreturn void fail(int error, char *text)
 {
     if (parent != -1) {
-        char packet[2048];
-        int length = snprintf(packet, sizeof(packet), "%c%c%s", FAILED,
-                              error > 255 ? 0 : error, text);
-        (void)!send(parent, packet, length, MSG_NOSIGNAL);
+        tell_parent(FAILED, error, text);
         _exit(1);
     }
     report("error", text);
@@ -88,7 +94,7 @@ static _Noreturn void fail(int error, char *text)
     undo = NULL;
     if (function != NULL)
         function();
-    exit(error == ENOEXEC ? EXIT_CANNOT_RUN : 1);
+    exit(1);
 }
 
 /* dockerd は、理由を Go のつづりで探す: "no such file or directory" */
@@ -127,5 +133,8 @@ void warn_log(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    report("warning", text);
+    if (parent != -1)
+        tell_parent(WARNED, 0, text);
+    else
+        report("warning", text);
 }

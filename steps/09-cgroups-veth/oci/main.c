@@ -57,7 +57,7 @@ struct namespaces {
     int joined[KINDS]; /* 入るものの fd。なければ 0 */
 };
 
-static struct namespaces read_namespaces(const cJSON *config, bool joins)
+static struct namespaces read_namespaces(const cJSON *config)
 {
     struct namespaces ns = {0};
     const cJSON *entry;
@@ -68,11 +68,12 @@ static struct namespaces read_namespaces(const cJSON *config, bool joins)
         if (ns.all & kinds[kind].flag)
             refuse("config.json: linux.namespaces: %s is there twice",
                    kinds[kind].name);
+        if (is_own_namespace(path, kinds[kind].flag))
+            continue; /* 分けないのと同じ */
         ns.all |= kinds[kind].flag;
         if (path == NULL || *path == '\0')
             ns.fresh |= kinds[kind].flag;
-        else if (joins &&
-                 (ns.joined[kind] = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+        else if ((ns.joined[kind] = open(path, O_RDONLY | O_CLOEXEC)) == -1)
             die("open %s", path);
     }
     return ns;
@@ -103,17 +104,8 @@ static void become_root(void)
 {
     if (setgroups(0, NULL) == -1 && errno != EPERM)
         die("setgroups");
-    if (setresgid(0, 0, 0) == -1)
-        die("setresgid 0");
-    if (setresuid(0, 0, 0) == -1)
+    if (setresgid(0, 0, 0) == -1 || setresuid(0, 0, 0) == -1)
         die("setresuid 0");
-}
-
-static void separate_mounts(void)
-{
-    /* ホストであとからしたマウントは、受け取ってもよい。逆は困る */
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == -1)
-        die("mount /");
 }
 
 static void bind_rootfs(const char *rootfs)
@@ -169,10 +161,9 @@ static void switch_root(const cJSON *config, bool is_separate)
 {
     if (!is_separate && chroot(".") == -1)
         die("chroot .");
-    if (is_separate && syscall(SYS_pivot_root, ".", ".") == -1)
+    if (is_separate && (syscall(SYS_pivot_root, ".", ".") == -1 ||
+                        umount2(".", MNT_DETACH) == -1))
         die("pivot_root .");
-    if (is_separate && umount2(".", MNT_DETACH) == -1)
-        die("umount2 .");
     if (chdir("/") == -1)
         die("chdir /");
     if (json_bool(config, "root.readonly"))
@@ -207,7 +198,7 @@ static void wait_for_start(const struct launch *it)
     run_hooks(it->box, "startContainer", "created", true);
 }
 
-/* 終わりは、create も exec も同じ */
+/* create も exec も、終わりは同じ */
 static _Noreturn void become_command(const struct launch *it)
 {
     const cJSON *filter = json_get(it->box->config, "linux.seccomp");
@@ -279,8 +270,10 @@ static _Noreturn void container_init(struct launch *it)
         raise_loopback();
     set_names(config, it->ns.all);
     set_sysctls(config, it->ns.all);
-    if (it->ns.fresh & CLONE_NEWNS)
-        separate_mounts();
+    /* ホストであとからしたマウントは、受け取ってもよい。逆は困る */
+    if (it->ns.fresh & CLONE_NEWNS &&
+        mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == -1)
+        die("mount /");
     bind_rootfs(json_path(config, "root.path"));
     mount_all(it);
     gate_tell(it->gate.child, MOUNTED, 0);
@@ -298,6 +291,8 @@ static _Noreturn void join_init(struct launch *it)
     cgroups_enter(&it->cgroups);
     gate_expect(it->gate.child, GO, false);
     setsid();
+    if (!(it->ns.all & CLONE_NEWNS))
+        enter_root_of(container_pid(it->box));
     if (it->ns.all & CLONE_NEWUSER)
         become_root();
     open_label(it->process);
@@ -341,10 +336,15 @@ static pid_t spawn(struct launch *it, uint64_t flags,
 static struct container box;
 static pid_t newborn;
 
-static void undo_create(void)
+static void end_newborn(void)
 {
     if (newborn > 0 && kill(newborn, SIGKILL) == 0)
         waitpid(newborn, NULL, 0);
+}
+
+static void undo_create(void)
+{
+    end_newborn();
     delete_container(&box);
 }
 
@@ -353,7 +353,7 @@ static void create_container(const struct options_oci *opt, int pair[2])
     cJSON *config = load_config(opt->bundle, opt->config);
     struct launch it = {.box = &box,
                         .process = json_get(config, "process"),
-                        .ns = read_namespaces(config, true),
+                        .ns = read_namespaces(config),
                         .keep = opt->preserve_fds};
     box = container_create(opt, config);
     on_failure(undo_create);
@@ -390,7 +390,9 @@ static void start_container(struct container created)
         refuse("cannot start a container that is %s", status);
     gate_expect(start_gate_connect(box.directory), GO, true);
     start_gate_forget(box.directory);
-    run_hooks(&box, "poststart", "running", false);
+    on_failure(undo_create);
+    run_hooks(&box, "poststart", "running", true);
+    on_failure(NULL);
 }
 
 static int exec_in_container(const struct options_oci *opt)
@@ -400,17 +402,18 @@ static int exec_in_container(const struct options_oci *opt)
     box = container_load(opt, false);
     struct launch it = {.box = &box,
                         .process = process_to_exec(opt, box.config),
-                        .ns = read_namespaces(box.config, false),
                         .keep = opt->preserve_fds};
     it.init = open_running(&box, opt);
+    it.ns.all = different_namespaces(container_pid(&box));
     it.console = open_console(opt, it.process, pair);
     it.cgroups = cgroups_open(&box);
-    pid_t pid = spawn(&it, 0, join_init);
-    limit_process(it.process, pid);
-    gate_tell(it.gate.parent, GO, pid);
+    newborn = spawn(&it, 0, join_init);
+    on_failure(end_newborn);
+    limit_process(it.process, newborn);
+    gate_tell(it.gate.parent, GO, newborn);
     gate_expect(it.gate.parent, READY, true); /* exec に成功すれば EOF */
-    write_pid_file(opt->pid_file, pid);
-    return opt->detach ? 0 : console_relay(pid, receive_console(pair));
+    write_pid_file(opt->pid_file, newborn);
+    return opt->detach ? 0 : console_relay(newborn, receive_console(pair));
 }
 
 static int run_container(const struct options_oci *opt)
@@ -420,7 +423,6 @@ static int run_container(const struct options_oci *opt)
     create_container(opt, pair);
     on_failure(undo_create);
     start_container(box);
-    on_failure(NULL);
     if (opt->detach)
         return 0;
     int status = console_relay(newborn, receive_console(pair));
@@ -432,12 +434,11 @@ static int run_container(const struct options_oci *opt)
 int main(int argc, char *argv[])
 {
     struct options_oci opt = parse_command_line(argc, argv);
-    int no_console[2] = {0, 0};
 
     if (enters_container(&opt))
         run_sealed_copy(argv);
     if (strcmp(opt.command, "create") == 0)
-        create_container(&opt, no_console);
+        create_container(&opt, (int[2]){0});
     else if (strcmp(opt.command, "run") == 0)
         return run_container(&opt);
     else if (strcmp(opt.command, "exec") == 0)

@@ -8,15 +8,75 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+static const struct {
+    const char *name; /* /proc/PID/ns での名前 */
+    uint64_t flag;
+} namespaces_of_proc[] = {
+    {"cgroup", CLONE_NEWCGROUP}, {"ipc", CLONE_NEWIPC}, {"mnt", CLONE_NEWNS},
+    {"net", CLONE_NEWNET},       {"pid", CLONE_NEWPID}, {"time", CLONE_NEWTIME},
+    {"user", CLONE_NEWUSER},     {"uts", CLONE_NEWUTS},
+};
+
+#define PROC_KINDS (sizeof(namespaces_of_proc) / sizeof(namespaces_of_proc[0]))
+
+/* 同じ名前空間は、同じ inode になる。namespaces(7) */
+static bool is_same_file(const char *path, const char *name)
+{
+    struct stat one, own;
+
+    return stat(path, &one) == 0 &&
+           stat(path_of("/proc/self/ns/%s", name), &own) == 0 &&
+           one.st_dev == own.st_dev && one.st_ino == own.st_ino;
+}
+
+bool is_own_namespace(const char *path, uint64_t flag)
+{
+    for (size_t i = 0; path != NULL && i < PROC_KINDS; i++)
+        if (namespaces_of_proc[i].flag == flag)
+            return is_same_file(path, namespaces_of_proc[i].name);
+    return false;
+}
+
+uint64_t different_namespaces(pid_t pid)
+{
+    uint64_t flags = 0;
+    char path[64];
+
+    for (size_t i = 0; i < PROC_KINDS; i++) {
+        const char *name = namespaces_of_proc[i].name;
+        snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+        if (access(path, F_OK) == 0 && !is_same_file(path, name))
+            flags |= namespaces_of_proc[i].flag;
+    }
+    return flags;
+}
+
+void enter_root_of(pid_t pid)
+{
+    const char *root = path_of("/proc/%d/root", pid);
+
+    if (chroot(root) == -1)
+        die("chroot %s", root);
+    if (chdir("/") == -1)
+        die("chdir /");
+}
 
 void set_names(const cJSON *config, uint64_t namespaces)
 {
     const char *host = json_string(config, "hostname");
     const char *domain = json_string(config, "domainname");
+    const cJSON *same = cJSON_GetObjectItemCaseSensitive(
+        json_get(config, "linux.sysctl"), "kernel.domainname");
 
     if ((host != NULL || domain != NULL) && !(namespaces & CLONE_NEWUTS))
         refuse("config.json: hostname: needs a UTS namespace");
+    if (domain != NULL && same != NULL && cJSON_IsString(same) &&
+        strcmp(same->valuestring, domain) != 0)
+        refuse(
+            "config.json: linux.sysctl: kernel.domainname is not domainname");
     if (host != NULL && sethostname(host, strlen(host)) == -1)
         die("sethostname %s", host);
     if (domain != NULL && setdomainname(domain, strlen(domain)) == -1)
@@ -30,13 +90,9 @@ void set_sysctls(const cJSON *config, uint64_t namespaces)
         const char *prefix;
         uint64_t flag;
     } separate[] = {
-        {"net.", CLONE_NEWNET},
-        {"fs.mqueue.", CLONE_NEWIPC},
-        {"kernel.msg", CLONE_NEWIPC},
-        {"kernel.sem", CLONE_NEWIPC},
-        {"kernel.shm", CLONE_NEWIPC},
-        {"kernel.domainname", CLONE_NEWUTS},
-        {"kernel.hostname", CLONE_NEWUTS},
+        {"net.", CLONE_NEWNET},       {"fs.mqueue.", CLONE_NEWIPC},
+        {"kernel.msg", CLONE_NEWIPC}, {"kernel.sem", CLONE_NEWIPC},
+        {"kernel.shm", CLONE_NEWIPC}, {"kernel.domainname", CLONE_NEWUTS},
     };
     const cJSON *entry;
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -24,8 +25,13 @@ static void make_device(const char *path, mode_t mode, dev_t number, uid_t uid,
                         gid_t gid)
 {
     const char *name;
-    int up = open_parent(path, &name);
+    char plain[PATH_MAX];
 
+    /* 終わりの "/" は、なくても同じ */
+    snprintf(plain, sizeof(plain), "%s", path);
+    for (size_t end = strlen(plain); end > 1 && plain[end - 1] == '/';)
+        plain[--end] = '\0';
+    int up = open_parent(plain, &name);
     if (mknodat(up, name, mode, number) == 0) {
         if (fchownat(up, name, uid, gid, AT_SYMLINK_NOFOLLOW) == -1)
             die("chown %s", path);

@@ -51,7 +51,8 @@ bool enters_container(const struct options_oci *opt);
 _Noreturn void refuse(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
-/* 終わらないほかは、refuse() と同じ。level は "warning" になる */
+/* 終わらないほかは、refuse() と同じ。level は "warning" になる。子の警告も、
+ * コンテナの stderr でなく、親のほうに出る */
 void warn_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* die() と refuse() を、stderr のほかに path にも書く。json でなければ 1 行の
@@ -72,7 +73,7 @@ struct gate {
     int parent, child;
 };
 
-enum signal_kind { GO, BORN, MOUNTED, READY, FAILED };
+enum signal_kind { GO, BORN, MOUNTED, READY, FAILED, WARNED };
 
 struct gate make_gate(void);
 void gate_tell(int fd, enum signal_kind kind, int value);
@@ -112,8 +113,8 @@ const char *json_path(const cJSON *from, const char *path);
 /* from の name を、カレントディレクトリから絶対パスにする */
 void json_make_absolute(const cJSON *from, const char *name);
 
-/* bundle に移り、file (config.json) を読む。しないことを頼まれていたら、その欄の名前を
- * 言って終わる。黙って無視しない */
+/* bundle に移り、file (config.json) を読む。しないことを頼まれていたら、
+ * その欄の名前を言って終わる。黙って無視しない */
 cJSON *load_config(const char *bundle, const char *file);
 void check_process(const cJSON *process);
 
@@ -215,6 +216,15 @@ void cover_paths(const cJSON *config);
 /* --- nodes.c と names.c: /dev と、名前空間ごとの設定 ---------------------- */
 
 void populate_dev(const cJSON *config);
+
+/* path の名前空間に、自分ももういるか。path が NULL なら false */
+bool is_own_namespace(const char *path, uint64_t flag);
+
+/* pid のいる名前空間のうち、自分とは違うもの。clone3(2) のフラグ */
+uint64_t different_namespaces(pid_t pid);
+
+/* 子: マウント名前空間が同じときに、pid のルートに移る。chroot(2) */
+void enter_root_of(pid_t pid);
 
 /* namespaces は、コンテナが持つ名前空間のフラグ。ないものの設定は断る */
 void set_names(const cJSON *config, uint64_t namespaces);

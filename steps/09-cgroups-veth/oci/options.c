@@ -98,8 +98,8 @@ static const struct {
      "bundle config pid-file console-socket preserve-fds no-new-keyring help",
      true, true},
     {"run",
-     "bundle config pid-file console-socket preserve-fds no-new-keyring detach keep "
-     "help",
+     "bundle config pid-file console-socket preserve-fds no-new-keyring "
+     "detach keep help",
      true, true},
     {"exec",
      "process pid-file console-socket preserve-fds detach tty cwd user env cap "
@@ -352,6 +352,9 @@ struct options_oci parse_command_line(int argc, char *argv[])
         printf("%s version 1.0\nspec: " OCI_VERSION "\n", RUNTIME);
         exit(0);
     }
+    if (opt.log_format != NULL && strcmp(opt.log_format, "json") != 0 &&
+        strcmp(opt.log_format, "text") != 0)
+        usage_error("--log-format %s: not json or text", opt.log_format);
     if (opt.log != NULL)
         log_open(opt.log,
                  opt.log_format != NULL && strcmp(opt.log_format, "json") == 0);

@@ -16,8 +16,10 @@ fail() {
 [ -x "$oci/../../../step09-oci" ] || fail 'step09-oci: no such program' 'make step09-oci'
 command -v podman >/dev/null || fail 'podman: command not found' 'make setup-engines'
 # /tmp には、だれでも書ける
-mkdir -p -m 755 "$dir"
-[ -O "$dir" ] && [ ! -L "$dir" ] || fail "$dir: not mine" 'そのディレクトリを消します'
+[ -d "$dir" ] || mkdir -m 755 "$dir"
+if [ ! -O "$dir" ] || [ -L "$dir" ]; then
+    fail "$dir: not mine" 'そのディレクトリを消します'
+fi
 
 # conmon の cgroup は作らない
 printf '[containers]\ncgroups = "no-conmon"\n' >"$dir/containers.conf"

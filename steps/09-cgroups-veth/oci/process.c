@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -81,6 +82,17 @@ void leave_session_keyring(void)
         die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
 }
 
+/* /dev/stderr を、コマンドのユーザーにも開けるように。/dev/null はそのまま */
+static void own_stdio(uid_t uid)
+{
+    struct stat status;
+
+    for (int fd = 0; fd <= 2; fd++)
+        if (fstat(fd, &status) == 0 && status.st_uid != uid &&
+            !(S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)))
+            (void)!fchown(fd, uid, -1); /* できない所もある (EROFS など) */
+}
+
 void become_user(const cJSON *process)
 {
     const cJSON *list = json_get(process, "user.additionalGids"), *entry;
@@ -93,6 +105,7 @@ void become_user(const cJSON *process)
             refuse("config.json: process.user.additionalGids: is wrong");
         groups[count++] = entry->valuedouble;
     }
+    own_stdio(uid);
     /* 自分のユーザー名前空間で禁じられていても、外すものがなければよい */
     if (setgroups(count, groups) == -1 && (errno != EPERM || count > 0))
         die("setgroups");
@@ -362,7 +375,7 @@ static void replace(cJSON *object, const char *name, cJSON *value)
 const cJSON *process_to_exec(const struct options_oci *opt, const cJSON *config)
 {
     static const char *const sets[] = {"bounding", "effective", "permitted",
-                                       "inheritable", NULL};
+                                       NULL};
     cJSON *process = opt->process != NULL
                          ? json_read(opt->process)
                          : cJSON_Duplicate(json_get(config, "process"), true);

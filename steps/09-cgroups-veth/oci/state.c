@@ -22,8 +22,8 @@
 /* id はパスの一部になる。"../etc" などを通さない */
 static void check_id(const char *id)
 {
-    if (*id == '\0' || strlen(id) > ID_MAX || strcmp(id, ".") == 0 ||
-        strcmp(id, "..") == 0 || id[strspn(id, ID_CHARACTERS)] != '\0')
+    if (*id == '\0' || *id == '.' || strlen(id) > ID_MAX ||
+        id[strspn(id, ID_CHARACTERS)] != '\0')
         refuse("invalid id format: %.100s", id);
 }
 

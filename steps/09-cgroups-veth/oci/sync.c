@@ -28,6 +28,12 @@ struct packet {
     int value;
 };
 
+/* FAILED と WARNED には、値でなく文が続く */
+union message {
+    struct packet packet;
+    char text[2048];
+};
+
 void gate_tell(int fd, enum signal_kind kind, int value)
 {
     struct packet packet = {.kind = kind, .value = value};
@@ -36,32 +42,34 @@ void gate_tell(int fd, enum signal_kind kind, int value)
     (void)!send(fd, &packet, sizeof(packet), MSG_NOSIGNAL);
 }
 
-int gate_expect(int fd, enum signal_kind kind, bool may_close)
+/* 1 つ読む。EOF なら 0 */
+static ssize_t receive(int fd, union message *in)
 {
-    union {
-        struct packet packet;
-        char text[2048];
-    } in;
     ssize_t length;
 
     do
-        length = recv(fd, in.text, sizeof(in.text) - 1, 0);
+        length = recv(fd, in->text, sizeof(in->text) - 1, 0);
     while (length == -1 && errno == EINTR);
     if (length == -1 && errno != ECONNRESET)
         die("recv gate");
-    if (length <= 0 && may_close)
-        return 0;
-    if (length <= 0)
-        refuse("the container's process died before it was ready");
-    in.text[length] = '\0';
-    if (in.packet.kind == FAILED) {
-        errno = (unsigned char)in.packet.error;
-        refuse("%s", in.text + 2);
+    in->text[length > 0 ? length : 0] = '\0';
+    return length > 0 ? length : 0;
+}
+
+int gate_expect(int fd, enum signal_kind kind, bool may_close)
+{
+    union message in;
+
+    while (receive(fd, &in) > 0) {
+        if (in.packet.kind == (char)kind)
+            return in.packet.value;
+        if (in.packet.kind != WARNED)
+            refuse("%s", in.text + 2); /* FAILED */
+        warn_log("%s", in.text + 2);
     }
-    if (in.packet.kind != (char)kind)
-        refuse("unexpected message %d from the container's process",
-               in.packet.kind);
-    return in.packet.value;
+    if (!may_close)
+        refuse("the container's process died before it was ready");
+    return 0;
 }
 
 /* ソケットのパスは 108 バイトまで。/proc/self/fd/N から短く書く。unix(7) */
