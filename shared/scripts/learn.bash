@@ -343,7 +343,7 @@ explain_failure() {
     show_hand
     [[ ${fields[6]:--} == - ]] ||
         printf '  %s読む所:%s %s の「%s」\n' "$BOLD" "$RESET" "$(guide "$step")" "${fields[6]}"
-    printf '  %sテスト:%s %s:%s\n' "$DIM" "$RESET" "$(echo tests/"$step"-*.bats)" "${line:-?}"
+    printf '  %sテスト:%s %s:%s\n' "$DIM" "$RESET" "$(suite_of "$step")" "${line:-?}"
 }
 
 # 手で見るコマンド。2 つ目の端末で打つものには、印を付ける

@@ -57,6 +57,15 @@ static _Noreturn void wrong_type(const char *path, const char *type)
     refuse("config.json: %s: not %s", path, type);
 }
 
+const cJSON *json_map(const cJSON *from, const char *path)
+{
+    const cJSON *item = json_get(from, path);
+
+    if (item != NULL && !cJSON_IsObject(item))
+        wrong_type(path, "an object");
+    return item;
+}
+
 const char *json_string(const cJSON *from, const char *path)
 {
     const cJSON *item = json_get(from, path);
@@ -235,7 +244,7 @@ static void check_config(const cJSON *config)
     if (json_get(config, "process") == NULL)
         refuse("config.json: process: is missing");
     check_process(json_get(config, "process"));
-    check_hooks(json_get(config, "hooks"));
+    check_hooks(json_map(config, "hooks"));
 }
 
 cJSON *load_config(const char *bundle, const char *file)

@@ -64,9 +64,14 @@ static void set(const struct hierarchy *group, const char *v1, const char *v2,
                 const char *value)
 {
     char path[PATH_MAX];
+    const char *file = group->version == 1 ? v1 : v2;
+    const char *weight = strstr(file, ".weight");
 
-    snprintf(path, sizeof(path), "%s/%s", group->path,
-             group->version == 1 ? v1 : v2);
+    snprintf(path, sizeof(path), "%s/%s", group->path, file);
+    /* 重みを見るスケジューラーは、今のカーネルでは BFQ だけのこともある */
+    if (weight != NULL && access(path, F_OK) == -1)
+        snprintf(path, sizeof(path), "%s/%.*s.bfq%s", group->path,
+                 (int)(weight - file), file, weight);
     write_file(path, "%s", value);
 }
 
@@ -282,7 +287,7 @@ static void set_network_and_rdma(const cJSON *resources)
             path_of("%s %llu", json_string(entry, "name"),
                     json_uint(entry, "priority", 0)));
     }
-    cJSON_ArrayForEach(entry, json_get(resources, "rdma")) {
+    cJSON_ArrayForEach(entry, json_map(resources, "rdma")) {
         set(group_of("rdma", "rdma.max", "rdma.max"), "rdma.max", "rdma.max",
             path_of("%s hca_handle=%llu hca_object=%llu", entry->string,
                     json_uint(entry, "hcaHandles", UINT32_MAX),
@@ -317,5 +322,5 @@ void apply_limits(const cJSON *resources)
     set_block_io(json_get(resources, "blockIO"));
     set_huge_pages(json_get(resources, "hugepageLimits"));
     set_network_and_rdma(resources);
-    set_unified(json_get(resources, "unified"));
+    set_unified(json_map(resources, "unified"));
 }

@@ -194,6 +194,8 @@ static void update_limits(const struct container *box,
         refuse("container not running");
     if (resources == NULL)
         usage_error("update: nothing to change");
+    if (cJSON_GetArraySize(json_get(resources, "devices")) > 0)
+        refuse("update: devices: not supported");
     cgroups_limit(box, resources);
 }
 

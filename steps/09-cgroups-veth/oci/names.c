@@ -69,7 +69,7 @@ void set_names(const cJSON *config, uint64_t namespaces)
     const char *host = json_string(config, "hostname");
     const char *domain = json_string(config, "domainname");
     const cJSON *same = cJSON_GetObjectItemCaseSensitive(
-        json_get(config, "linux.sysctl"), "kernel.domainname");
+        json_map(config, "linux.sysctl"), "kernel.domainname");
 
     if ((host != NULL || domain != NULL) && !(namespaces & CLONE_NEWUTS))
         refuse("config.json: hostname: needs a UTS namespace");
@@ -96,7 +96,7 @@ void set_sysctls(const cJSON *config, uint64_t namespaces)
     };
     const cJSON *entry;
 
-    cJSON_ArrayForEach(entry, json_get(config, "linux.sysctl")) {
+    cJSON_ArrayForEach(entry, json_map(config, "linux.sysctl")) {
         char path[256];
         bool is_separate = false;
         for (size_t i = 0; i < sizeof(separate) / sizeof(separate[0]); i++)
@@ -124,7 +124,7 @@ void new_time_namespace(const cJSON *config)
 
     if (unshare(CLONE_NEWTIME) == -1)
         die("unshare CLONE_NEWTIME");
-    cJSON_ArrayForEach(offset, json_get(config, "linux.timeOffsets"))
+    cJSON_ArrayForEach(offset, json_map(config, "linux.timeOffsets"))
         write_file("/proc/self/timens_offsets", "%s %lld %lld\n",
                    offset->string, json_int(offset, "secs", 0),
                    json_int(offset, "nanosecs", 0));

@@ -98,6 +98,7 @@ cJSON *json_read(const char *path);
 /* path は "process.user.uid" の形。なければ NULL、0、false か fallback を返し、
  * 型が違えば終わる */
 const cJSON *json_get(const cJSON *from, const char *path);
+const cJSON *json_map(const cJSON *from, const char *path); /* 名前と値の組 */
 const char *json_string(const cJSON *from, const char *path);
 bool json_bool(const cJSON *from, const char *path);
 long long json_int(const cJSON *from, const char *path, long long fallback);

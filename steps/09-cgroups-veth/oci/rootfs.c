@@ -73,7 +73,8 @@ static int open_directory(const char *path, uint64_t resolve, int links)
                  link);
         fd = open_directory(target, resolve, links - 1);
     } else {
-        fd = openat(up, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        /* up から name を開くと、".." はルートの外にも出る */
+        fd = open_in_root(path, O_PATH | O_DIRECTORY, resolve);
     }
     int error = errno;
     close(up);
@@ -126,7 +127,7 @@ int open_target(const char *path, bool is_directory, uint64_t resolve)
 static void copy_file(int from, int to, const char *name,
                       const struct stat *status)
 {
-    int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (in == -1 || out == -1)
