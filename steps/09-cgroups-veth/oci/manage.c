@@ -219,6 +219,14 @@ void manage(const struct options_oci *opt)
         list_containers(opt);
         return;
     }
+    if (strcmp(command, "spec") == 0) {
+        write_spec(opt);
+        return;
+    }
+    if (strcmp(command, "features") == 0) {
+        print_features();
+        return;
+    }
     if (strcmp(command, "delete") == 0) {
         delete_by_command(opt);
         return;

@@ -107,6 +107,16 @@ unsigned long propagation_of(const char *name)
     return 0;
 }
 
+void add_mount_words(cJSON *to)
+{
+    cJSON *list = cJSON_AddArrayToObject(to, "mountOptions");
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(words[i].name));
+    for (size_t i = 0; i < sizeof(propagations) / sizeof(propagations[0]); i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(propagations[i].name));
+}
+
 static void set_attribute(struct mount_options *opt, bool is_on, uint64_t attr)
 {
     bool is_atime =

@@ -183,6 +183,7 @@ struct mount_options {
 
 struct mount_options read_mount_options(const cJSON *mount);
 unsigned long propagation_of(const char *name);
+void add_mount_words(cJSON *to); /* 使える語を、to の mountOptions に */
 
 /* 親: source を、まだどこにもマウントしていないツリーとして開き、オプションを
  * 付ける。ホストの権限で開くので、コンテナからは届かないものでもよい。
@@ -355,6 +356,11 @@ void close_on_exec(unsigned keep);
 
 /* コンテナに入る前に、封をしたコピーから動き直す。memfd_create(2) */
 void run_sealed_copy(char *argv[]);
+
+/* --- spec.c: spec と features -------------------------------------------- */
+
+void write_spec(const struct options_oci *opt);
+void print_features(void);
 
 /* --- manage.c: 動き出したあとのコマンド ----------------------------------- */
 

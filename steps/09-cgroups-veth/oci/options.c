@@ -118,6 +118,8 @@ static const struct {
      "cpuset-mems help",
      true, false},
     {"list", "format quiet help", false, false},
+    {"spec", "bundle help", false, false},
+    {"features", "help", false, false},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
