@@ -65,8 +65,10 @@ static void set(const struct hierarchy *group, const char *v1, const char *v2,
 {
     char path[PATH_MAX];
     const char *file = group->version == 1 ? v1 : v2;
-    const char *weight = strstr(file, ".weight");
 
+    if (file == NULL)
+        return; /* group_of() が、もう断っている */
+    const char *weight = strstr(file, ".weight");
     snprintf(path, sizeof(path), "%s/%s", group->path, file);
     /* 重みを見るスケジューラーは、今のカーネルでは BFQ だけのこともある */
     if (weight != NULL && access(path, F_OK) == -1)
