@@ -37,7 +37,7 @@ test-load: all ## 200 個同時と、1,000 回続けて
 # DOC=05 で、1 つだけにできる
 test-docs: ## 手引きとスライドに書いたコマンドを、書いたとおりに動かす (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py $(DOC)
-test-ablations: all ## 「この 1 行を消すと」を、本当に消して確かめる (DOC=05)
+test-ablations: all step09-oci ## 「この 1 行を消すと」を、本当に消して確かめる (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py --ablations $(DOC)
 docs-update: ## 手引きとスライドの出力を、実際のものに書き直す (DOC=05)
 	@$(SUDO) tests/docs/run-docs.py --update $(DOC)
@@ -63,7 +63,7 @@ vm-test: ## 使い捨ての Debian 13 で、README の 2 行とすべてのテ�
 # 手元が cgroup v1 でも、中は v2。手元では動かせないものだけを選ぶ
 vm-ci: ## CI のための vm-test: README の 1 行目、cgroup v2 と systemd のテスト、手引き
 	@VM_TEST='make setup test-suites SUITES="vm-systemd 09 cgroup-versions oci"' \
-	    VM_ALSO='make setup-run-docs test-docs DOC="README 09"' tests/vm/vm.py test
+	    VM_ALSO='make setup-run-docs test-docs DOC="README 09 09-oci"' tests/vm/vm.py test
 vm-arm64: ## arm64 の Debian 13 で、9 つを 1 回ずつ動かす
 	@echo 'VM=1 make test-suites SUITES=matrix' | ARCH=arm64 tests/vm/vm.py shell
 vm-arm64-test: ## arm64 の Debian 13 で、すべてのテストを動かす (1 時間ほど)

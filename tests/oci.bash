@@ -1,30 +1,30 @@
 # oci.bash - tests/oci.bats の道具: bundle を作り、ランタイムを動かし、cgroup を読む
 #
 # 次の変数が使える。
-#   WORK   テストごとのディレクトリ。bundle は $WORK/NAME
+#   BOXES   テストごとのディレクトリ。bundle は $BOXES/NAME
 #   HIERARCHIES  cgroup の階層のマウントポイント
 #   GROUP  テストごとの cgroup の名前。コンテナ NAME のものは $GROUP-NAME
 # shellcheck disable=SC2034 # スイートが使う
 
 # マッピングした root からも届く所に置く
-make_work() {
+make_boxes() {
     GROUP=/oci-$RANDOM$RANDOM$RANDOM
-    WORK=${BIN%/*}/oci$GROUP
-    STATE=$WORK/state
+    BOXES=${BIN%/*}/oci$GROUP
+    STATES=$BOXES/state
     OTHERS=() MOUNTS='' HOOKS=''
     mapfile -t HIERARCHIES < <(findmnt -nro TARGET -t cgroup,cgroup2 | sort -u)
-    mkdir -p "$WORK"
-    chmod 755 "$WORK"
+    mkdir -p "$BOXES"
+    chmod 755 "$BOXES"
 }
 
 # 何度呼んでもよい。何も片付けないプログラムのあとでも、何も残さない
-remove_work() {
+remove_boxes() {
     local pid point dir try
     for pid in "${OTHERS[@]}"; do
         kill -KILL "$pid" 2>/dev/null || true
     done
-    for dir in "$STATE"/*/; do
-        [ ! -d "$dir" ] || within 5 "$BIN" --root "$STATE" delete --force "$(basename "$dir")" 2>/dev/null || true
+    for dir in "$STATES"/*/; do
+        [ ! -d "$dir" ] || within 5 "$BIN" --root "$STATES" delete --force "$(basename "$dir")" 2>/dev/null || true
     done
     for dir in $(groups_left); do
         [ ! -e "$dir/freezer.state" ] || echo THAWED >"$dir/freezer.state"
@@ -37,10 +37,10 @@ remove_work() {
             sleep 0.01
         done
     done
-    for point in $(grep -o " $WORK/[^ ]*" /proc/self/mountinfo | tac); do
+    for point in $(grep -o " $BOXES/[^ ]*" /proc/self/mountinfo | tac); do
         umount --lazy "$point" 2>/dev/null || true
     done
-    rm -rf --one-file-system "$WORK"
+    rm -rf --one-file-system "$BOXES"
 }
 
 # --- bundle --------------------------------------------------------------------
@@ -70,14 +70,14 @@ fill() {
     done
 }
 
-# bundle を作る: bundle NAME COMMAND...
-# 次の変数に、足すか、取り替える欄を書ける: TOP_LEVEL PROCESS ROOT LINUX。
+#
+# 足すか、取り替える欄を書ける変数は、TOP_LEVEL PROCESS ROOT LINUX。
 # MOUNTS は /proc、/dev、/dev/pts の次のもので、NAMESPACES は種類の名前で、"network=PATH" のような
 # パスも書ける
 bundle() {
     local name=$1 kind list='' top=${TOP_LEVEL-} process=${PROCESS-} root=${ROOT-} linux=${LINUX-}
     # 中身のファイルは書き換えないので、リンクでよい
-    [ -e "$WORK/$name/rootfs" ] || { mkdir -p "$WORK/$name" && cp -al "${BIN%/*}/rootfs/fs" "$WORK/$name/rootfs"; }
+    [ -e "$BOXES/$name/rootfs" ] || { mkdir -p "$BOXES/$name" && cp -al "${BIN%/*}/rootfs/fs" "$BOXES/$name/rootfs"; }
     for kind in ${NAMESPACES-pid mount uts ipc network cgroup}; do
         list+="${list:+, }{\"type\": \"${kind%%=*}\""
         [[ $kind != *=* ]] || list+=", \"path\": \"${kind#*=}\""
@@ -93,7 +93,7 @@ bundle() {
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
              "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]}'"${MOUNTS:+, $MOUNTS}]"
-    printf '{%s}\n' "$top" >"$WORK/$name/config.json"
+    printf '{%s}\n' "$top" >"$BOXES/$name/config.json"
 }
 
 # 次に作る bundle に足す bind マウント: bind_mount SOURCE DESTINATION [OPTION...]
@@ -113,14 +113,14 @@ hook() {
 
 # make check が失敗したときに見せるのは、終わりに動かしたもの (judge.bash)
 oci() {
-    ! declare -F note_command >/dev/null || note_command "$BIN" "${@/#$WORK//tmp}"
-    within 5 "$BIN" --root "$STATE" "$@"
+    ! declare -F note_command >/dev/null || note_command "$BIN" "${@/#$BOXES//tmp}"
+    within 5 "$BIN" --root "$STATES" "$@"
 }
 
 # 残るコンテナが run の出力をつかまないように、bundle の out と err に書かせ、
 # ランタイムの言うことだけを、あとで出す: aside NAME COMMAND...
 aside() {
-    local status=0 dir=$WORK/$1
+    local status=0 dir=$BOXES/$1
     "${@:2}" </dev/null >"$dir/out" 2>"$dir/err" 3>&- 4>&- || status=$?
     cat "$dir/err"
     return "$status"
@@ -128,17 +128,17 @@ aside() {
 
 # create NAME [OPTION...]
 create() {
-    aside "$1" oci create --bundle "$WORK/$1" "${@:2}" "$1"
+    aside "$1" oci create --bundle "$BOXES/$1" "${@:2}" "$1"
 }
 
 # 動かし続ける: launch NAME [OPTION...]
 launch() {
-    aside "$1" oci run --detach --bundle "$WORK/$1" "${@:2}" "$1"
+    aside "$1" oci run --detach --bundle "$BOXES/$1" "${@:2}" "$1"
 }
 
 # 前面で動かす: run_in NAME [OPTION...]
 run_in() {
-    oci run --bundle "$WORK/$1" "${@:2}" "$1"
+    oci run --bundle "$BOXES/$1" "${@:2}" "$1"
 }
 
 # bundle を作り、前面で動かす: once SCRIPT
@@ -185,7 +185,7 @@ no_runtimes() {
 
 # コンテナ NAME の、状態も、cgroup も、プロセスも、マウントもない
 nothing_left() {
-    [ ! -e "$STATE/$1" ] && [ -z "$(groups_left)" ] && ! grep -qF "$WORK/" /proc/self/mountinfo &&
+    [ ! -e "$STATES/$1" ] && [ -z "$(groups_left)" ] && ! grep -qF "$BOXES/" /proc/self/mountinfo &&
         retry 2 no_runtimes
 }
 

@@ -3,7 +3,7 @@
 #   engines.sh         入っているものすべてで
 #   engines.sh docker  それだけで
 #   RUNTIME=/usr/sbin/runc engines.sh  ほかのランタイムで
-# エンジンは名前空間の中で私用に始めるので、マシンで動いているものには触らない。終われば、
+# エンジンは専用の名前空間の中で始めるので、マシンで動いているものには触らない。終われば、
 # Ctrl-C で止めても、何も残らない。1 つでも失敗すれば 1 で終わる。
 set -euo pipefail
 
@@ -127,7 +127,7 @@ done
 trap engines_stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-echo "ランタイムは $RUNTIME です。エンジンを私用に始めています"
+echo "ランタイムは $RUNTIME です。エンジンを、専用の名前空間の中で始めています"
 engines_start "$(realpath "$RUNTIME")" "${found[@]}" || fail 'cannot start' 'make doctor で、足りないものが分かります'
 for engine in "${found[@]}"; do
     printf '\n--- %s\n' "$engine"

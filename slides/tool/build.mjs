@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { inPairs, open, withBrowser } from './browser.mjs';
-import { HERE, readArgs, start } from './cli.mjs';
+import { HERE, isDeck, readArgs, start } from './cli.mjs';
 import { expand } from './deck.mjs';
 import { embedFonts } from './fonts.mjs';
 import { escape } from './markup.mjs';
@@ -129,8 +129,8 @@ export async function build(options) {
 
 // 今あるデッキの一覧。題、時間、枚数は、ノートの初めの 2 行にある
 function writeIndex({ out }) {
-    const rows = readdirSync(out).filter((file) => /^\d\d\.notes\.txt$/.test(file)).sort().map((file) => {
-        const name = file.slice(0, 2);
+    const rows = readdirSync(out).filter((file) => /^\d\d(-oci)?\.notes\.txt$/.test(file)).sort().map((file) => {
+        const name = file.replace('.notes.txt', '');
         const [title, size] = readFileSync(join(out, file), 'utf8').split('\n');
         return `<tr><td><a href="${name}.html">${escape(title)}</a></td><td>${size}</td>` +
             `<td><a href="${name}.pdf">PDF</a></td><td><a href="${name}.handout.pdf">配布資料</a></td>` +
@@ -155,7 +155,7 @@ await start(import.meta.url, 'slides', async (args) => {
     const options = readArgs(args, { accept: { type: 'boolean' }, url: { type: 'string' } });
     options.url = repositoryUrl(options.url);
     // 1 つのデッキだけを作るときは、すべてのデッキから作る紙に触らない
-    options.papers = !args.some((word) => /^\d\d?$/.test(word));
+    options.papers = !args.some(isDeck);
     if (options.accept)
         options.decks.forEach((name) => accept(options, name));
     const failed = await build(options);

@@ -79,8 +79,9 @@ export function check(text, title) {
     return { found, minutes, count };
 }
 
-// 題は、プログラムの 2 行目
-const titleOf = (guide) => `${basename(dirname(guide)).slice(0, 2)} ${
+// 題は、プログラムの 2 行目。steps/09-*/oci は 09-oci
+const nameOf = (dir) => (basename(dir) === 'oci' ? `${nameOf(dirname(dir))}-oci` : basename(dir).slice(0, 2));
+const titleOf = (guide) => `${nameOf(dirname(guide))} ${
     readFileSync(`${dirname(guide)}/main.c`, 'utf8').split('\n')[1].replace(/^ \* /, '')}`;
 
 if (process.argv[1] === import.meta.filename || process.argv[1]?.endsWith('/check-guide.mjs')) {

@@ -10,16 +10,21 @@ export const HERE = fileURLToPath(new URL('.', import.meta.url));
 // 進め方。day はすべてのスライド、halfday は必須のものだけ
 const PLANS = { day: '', halfday: 'halfday' };
 
-// デッキの番号と --source DIR, --steps DIR, --out DIR, --plan NAME。知らない語は断る
+// デッキの名前 (05、09-oci)。番号は 1 桁でもよい
+export const DECK = /^\d\d(-oci)?$/;
+export const isDeck = (word) => DECK.test(word.padStart(2, '0'));
+const isDeckFile = (file) => file.endsWith('.md') && DECK.test(file.slice(0, -3));
+
+// デッキの名前と --source DIR, --steps DIR, --out DIR, --plan NAME。知らない語は断る
 export function readArgs(args, more = {}) {
     const path = (start) => ({ type: 'string', default: join(HERE, start) });
     const options = { source: path('..'), steps: path('../../steps'), out: { type: 'string' },
         plan: { type: 'string', default: 'day' }, ...more };
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: false });
-    const all = readdirSync(values.source).filter((file) => /^\d\d\.md$/.test(file)).sort();
+    const all = readdirSync(values.source).filter(isDeckFile).sort();
     if (all.length === 0)
         throw new Error('no decks\n  ヒント: slides/05.md のような名前で作ってください');
-    const decks = positionals.filter((word) => /^\d\d?$/.test(word));
+    const decks = positionals.filter(isDeck);
     const known = [...decks, ...Object.keys(options)];
     const rest = [...positionals, ...Object.keys(values)].find((word) => !known.includes(word));
     if (rest)
@@ -27,7 +32,7 @@ export function readArgs(args, more = {}) {
     if (!Object.hasOwn(PLANS, values.plan))
         throw new Error(`unknown plan: ${values.plan}\n  ヒント: make slides PLAN=halfday (半日)。書かなければ 1 日`);
     return { ...values, out: join(resolve(values.out ?? join(values.source, 'build')), PLANS[values.plan]),
-        decks: (decks.length ? decks : all).map((word) => word.slice(0, 2).padStart(2, '0')) };
+        decks: (decks.length ? decks : all).map((word) => word.replace(/\.md$/, '').padStart(2, '0')) };
 }
 
 // url のファイルがコマンドとして動かされたのなら、main を動かして、終了ステータスを決める

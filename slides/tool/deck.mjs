@@ -16,9 +16,12 @@ const WIDE = 10; // これより多い項目は、2 列に並べる
 const STUB = 'ここに説明を 1 文から 3 文で書く。\n\n<!-- 2 分。話すこと。つまずくところ。 -->\n';
 const KIND = { new: '新しい', changed: '変わる', gone: '消える' };
 
+// 09-oci は、09 の続き
 function mainOf(context, step) {
-    const name = readdirSync(context.steps).find((dir) => dir.startsWith(`${step}-`));
-    return name && join(context.steps, name, 'main.c');
+    const [number, more = ''] = step.split('-');
+    const name = readdirSync(context.steps).find((dir) => dir.startsWith(`${number}-`));
+    const main = name && join(context.steps, name, more, 'main.c');
+    return main && existsSync(main) ? main : undefined;
 }
 
 // 差分の項目の名前を、見る人に分かる形にする
@@ -144,8 +147,8 @@ function checkHash({ line, names, hash: old }, items, context) {
             `説明を読み直し、要るなら書き直してから、${accept}`);
 }
 
-// 説明と項目を突き合わせる。1 つも余らず、1 つも足りないことがないように
-function matchItems(diff, explanations, slide, context) {
+// 説明と項目を突き合わせる。1 つも余らず、1 つも足りないことがないように (some なら、足りなくてよい)
+function matchItems(diff, explanations, slide, context, some) {
     const left = new Map(diff.items.map((item) => [item.name, item]));
     const matched = explanations.flatMap((explanation) => {
         const { names, line, pages } = explanation;
@@ -166,7 +169,7 @@ function matchItems(diff, explanations, slide, context) {
         checkHash(explanation, items, context);
         return [{ items, explanation }];
     });
-    for (const item of left.values()) {
+    for (const item of some ? [] : left.values()) {
         context.report(slide.line, `no explanation for ${item.name}`,
             '次の形を、差分のスライドの終わりに貼って、書いてください',
             `\n<!-- explain: ${item.name} ${hashOf([item])} -->\n${STUB}`);
@@ -178,7 +181,7 @@ function matchItems(diff, explanations, slide, context) {
 }
 
 function diffSlides(slide, mark, context) {
-    const [, from, to] = /^diff:\s*(\d\d)\s+(\d\d)$/.exec(mark.text) ?? [];
+    const [, from, to, some] = /^diff:\s*(\d\d)\s+(\d\d(?:-oci)?)(\s+some)?$/.exec(mark.text) ?? [];
     const before = from === '00' ? null : mainOf(context, from), after = mainOf(context, to);
     if (!after || before === undefined) {
         context.report(mark.line, `no such steps: ${mark.text}`, '<!-- diff: 04 05 --> のように書きます');
@@ -187,7 +190,7 @@ function diffSlides(slide, mark, context) {
     const steps = `${from} → ${to}`, diff = diffItems(before, after);
     colour(diff.items, before, after);
     const { intro, list } = explanationsOf(slide.parts);
-    const matched = matchItems(diff, list, slide, context);
+    const matched = matchItems(diff, list, slide, context, some);
     const first = overview(diff, intro, matched, steps, context), preamble = preambleOf(matched);
     const later = [...matched.filter((one) => !isPreamble(one)), ...preamble ? [preamble] : []]
         .filter(({ items }) => !first.shows.includes(items[0]));
@@ -225,7 +228,7 @@ function titleSlide(slide, context) {
         context.report(slide.line, `title is not "# ${context.deck} ${topic}"`,
             'main.c の 2 行目と同じ題にしてください');
     const body = plain.markdown.replace(/^<!-- _class.*\n/m, '')
-        .replace(/^# (\d\d) (.+)$/m, '# <span class="number">$1</span> $2');
+        .replace(/^# (\d\d(?:-oci)?) (.+)$/m, '# <span class="number">$1</span> $2');
     const extras = [stairs(context.steps, context.deck), ...context.url ? [addressBlock(context.url)] : []];
     const opening = context.deck === '00' ? ' opening' : '';
     return { ...plain, markdown: `<!-- _class: title${opening} -->\n${body}\n\n${extras.join('\n\n')}` };

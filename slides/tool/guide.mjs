@@ -58,7 +58,7 @@ function linkOf(href, from) {
     const step = STEP.exec(file)?.[1];
     if (step)
         return { href: `#${step}`, ...hash ? { 'data-heading': decodeURIComponent(hash) } : {} };
-    const deck = /^slides\/(\d\d)\.md$/.exec(file)?.[1];
+    const deck = /^slides\/(\d\d(?:-oci)?)\.md$/.exec(file)?.[1];
     if (deck)
         return { href: `slides/${deck}.html`, target: '_blank' };
     return { href: `files/${file}`, target: '_blank', 'data-file': file };

@@ -74,7 +74,7 @@ export async function printAnswers(browser, decks, pdf, fail) {
         await printSheets(browser, { title: '問いと答え', theme: all[0].theme, sheets }, pdf, fail);
 }
 
-const rowsOf = (text) => text.split('\n').filter((line) => /^\| \[?0\d/.test(line))
+const rowsOf = (text) => text.split('\n').filter((line) => /^\| \[?0\d(?!-oci)/.test(line))
     .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
 
 const SHEET = `

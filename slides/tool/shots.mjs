@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eachSlide, open, withBrowser } from './browser.mjs';
 import { build } from './build.mjs';
-import { readArgs, start } from './cli.mjs';
+import { isDeck, readArgs, start } from './cli.mjs';
 
 async function shoot(browser, html, path) {
     const { page, load } = await open(browser, html);
@@ -15,7 +15,7 @@ async function shoot(browser, html, path) {
 }
 
 await start(import.meta.url, 'shots', async (args) => {
-    const dir = /^\d\d?$/.test(args.at(-1) ?? '0') ? 'slides/build/shots' : args.pop();
+    const dir = isDeck(args.at(-1) ?? '0') ? 'slides/build/shots' : args.pop();
     const options = { ...readArgs(args), draft: true, out: mkdtempSync(join(tmpdir(), 'shots-')) };
     try {
         mkdirSync(dir, { recursive: true });

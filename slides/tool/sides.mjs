@@ -2,7 +2,7 @@
 // 分からない: 外の root も # で、rootless の中は $ になる。だから、端末ごとに、始めたシェルを積む
 
 const PROMPT = /^((?:\/\S* )?[$#]) ?(.*)$/;
-const STARTS = /\b(step\d\d|07-\w+|unshare|nsenter|chroot|runc|podman|docker|bwrap)\b/;
+const STARTS = /\b(step\d\d|07-\w+|unshare|nsenter|chroot|runc|podman(?:\.sh)?|docker|bwrap)\b/;
 const SHELL = /(?:^|\s)(?:\/bin\/)?(?:sh|bash|-i)$|\bstep\d\d run(?: -\S+(?: [^-\s]\S*)?)*$|\brunc (?:run|exec)\b|\bsudo -[is]$/;
 
 export const isConsole = ({ type, info }) => type === 'fence' && /^console\b/.test(info);

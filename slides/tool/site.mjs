@@ -76,6 +76,6 @@ start(import.meta.url, 'site.mjs', async (args) => {
         wasm: place(out, join(HERE, 'node_modules/v86/build/v86.wasm')),
         state: place(out, join(made, 'state.zst')),
     });
-    for (const deck of readdirSync('slides/build').filter((name) => /^\d\d\.html$/.test(name)))
+    for (const deck of readdirSync('slides/build').filter((name) => /^\d\d(-oci)?\.html$/.test(name)))
         cpSync(join('slides/build', deck), join(out, 'slides', deck));
 });

@@ -5,7 +5,7 @@
   run-docs.py --ablations [DOC...]  「この 1 行を消すと」を、本当に消して調べる
   run-docs.py --update [DOC...]     出たものに書き直す
 
-DOC は 05 のような番号か、README。文書 1 つごとに、名前空間と cgroup を分けた使い捨
+DOC は 05 のような番号か、09-oci か、README。文書 1 つごとに、名前空間と cgroup を分けた使い捨
 てのホストを作る。書き方は CONTRIBUTING.ja.md にある。
 """
 import argparse
@@ -32,9 +32,10 @@ LIMIT = 400 if os.environ.get('VM') else 120    # 1 つのコマンドを待つ�
 def documents(selected):
     """文書のパスの並び。"""
     found = []
-    for name in selected or ['README'] + [f'{n:02}' for n in range(10)]:
+    for name in selected or ['README'] + [f'{n:02}' for n in range(10)] + ['09-oci']:
         paths = ['README.ja.md'] if name == 'README' else sorted(
-            glob.glob(f'steps/{name}-*/README.ja.md') + glob.glob(f'slides/{name}.md'))
+            glob.glob(f'steps/{name.replace("-oci", "")}-*/{"oci/" * name.endswith("-oci")}README.ja.md') +
+            glob.glob(f'slides/{name}.md'))
         if not paths:
             sys.exit(f'run-docs.py: no such document: {name}\n'
                      '  ヒント: DOC=05 のように、2 桁の番号で選びます')
@@ -126,7 +127,7 @@ def run_all(options):
     paths = documents(options.doc)
     units = []
     for path in paths:
-        step = (re.findall(r'/(0\d)', path) + ['00'])[0]
+        step = (re.findall(r'/(0\d)', path) + ['00'])[0] + '-oci' * ('oci' in path)
         indexes = range(len(parse.Document(path).ablations)) if options.ablations else [None]
         units += [{'path': path, 'step': step, 'ablation': index, 'keep': False,
                    'limit': LIMIT, 'patience': options.patience} for index in indexes]

@@ -132,7 +132,8 @@ def cgroup_version():
 
 
 def edit_file(unit, edit):
-    path = edit.path or glob.glob(f'steps/{unit["step"]}-*/main.c')[0]
+    number, _, more = unit['step'].partition('-')     # 09-oci は、09 の続き
+    path = edit.path or glob.glob(f'steps/{number}-*/{more}/main.c')[0]
     with open(path, 'r+', encoding='utf-8') as file:
         text = parse.apply_edit(file.read(), edit)
         file.seek(0)

@@ -15,7 +15,7 @@
 #                     ワークショップがある。コマンドもそこから始まる。DIR は、マウントに
 #                     使う空のディレクトリ
 #     --built         そこに、手元で作ったもの (プログラムと rootfs) も置く
-# ホストの名前 (リンク、/dev/shm、/run/netns、IPC) は、中からは見えない。
+# ホストの名前 (リンク、/dev/shm、/run/netns、/run/step09-oci、IPC) は、中からは見えない。
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=../../shared/scripts/environment.bash
@@ -75,8 +75,9 @@ make_sysfs() {
 
 # ip(8) は、/run/netns にある名前をすべて開こうとし、使えない名前があればエラーを書く
 make_names() {
-    mkdir -p /run/netns
+    mkdir -p /run/netns /run/step09-oci
     mount -t tmpfs tmpfs /run/netns
+    mount -t tmpfs -o mode=711 tmpfs /run/step09-oci
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 }
 
@@ -124,7 +125,7 @@ copy_workshop() {
         echo '  ヒント: 置くファイルは git に聞くので、clone したものの中で使います' >&2
         return 1
     fi
-    for file in step0? build/*.[od] build/demo rootfs/fs rootfs/fs.kind; do
+    for file in step0? step09-oci build/*.[od] build/oci build/demo rootfs/fs rootfs/fs.kind; do
         [[ -z $built || ! -e $file ]] || files+=("$file")
     done
     # 時刻を秒に切り捨てると、make が rootfs を作り直す

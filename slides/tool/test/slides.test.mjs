@@ -283,6 +283,16 @@ describe('markup', () => {
 });
 
 describe('deck', () => {
+    test('with "some", only the changes with an explanation are shown, and a wrong hash is still refused', () => {
+        const oci = join(dirs.at(-1), 'oci/main.c');
+        const item = diffItems(mains.at(-1), join(STEPS, oci)).items.find(({ name }) => name === 'wait_for_start');
+        const text = (hash, some) => `${TITLE}\n---\n\n<!-- diff: 09 09-oci${some} -->\n\n${explain('wait_for_start', hash)}`;
+        const { slides, errors } = expandText(text(hashOf([item]), ' some'));
+        assert.deepEqual([slides.length, errors], [3, []]);
+        assert.match(messages(expandText(text('00000000', ' some'))).join(), /^the diff has changed: wait_for_start/);
+        assert.match(messages(expandText(text(hashOf([item]), ''))).join(), /no explanation for become_command/);
+    });
+
     const refused = [
         ['a slide without a note', `${TITLE}---\n## a\n`, /no speaker note with minutes: a/],
         ['a note without minutes', `${TITLE}---\n## a\n<!-- 話すこと -->\n`, /no speaker note with minutes: a/],

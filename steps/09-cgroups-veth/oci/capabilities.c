@@ -25,6 +25,8 @@ void drop_bounding(const cJSON *capabilities)
 {
     uint64_t keep = capability_bits(capabilities, "bounding");
 
+    if (capabilities == NULL)
+        return; /* 指定がなければ、そのまま */
     for (cap_value_t cap = 0; cap < cap_max_bits(); cap++)
         if (!(keep >> cap & 1) && cap_drop_bound(cap) == -1)
             die("cap_drop_bound %d", cap);
@@ -53,6 +55,8 @@ void set_capabilities(const cJSON *capabilities)
     };
     cap_t caps = cap_init();
 
+    if (capabilities == NULL)
+        return;
     for (cap_value_t cap = 0; cap < cap_max_bits(); cap++)
         for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
             if (sets[i].bits >> cap & 1)

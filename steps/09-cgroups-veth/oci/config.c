@@ -240,7 +240,6 @@ static void check_config(const cJSON *config)
         refuse("config.json: root.path: is missing");
     refuse_fields(config, "", not_supported);
     check_mount_label(config);
-    check_mount_label(config);
     if (json_get(config, "process") == NULL)
         refuse("config.json: process: is missing");
     check_process(json_get(config, "process"));

@@ -206,17 +206,16 @@ static _Noreturn void become_command(const struct launch *it)
 
     leave_session_keyring();
     set_scheduling(it->process);
+    set_personality(it->box->config);
     close_on_exec(it->keep);
     set_environment(it->process);
     const char *path = look_up(it->process);
     bool has_entered = enter_cwd(it->process, false);
     if (!no_new_privs) /* フィルターを入れるには、CAP_SYS_ADMIN が要る */
         load_seccomp(filter);
-    if (capabilities != NULL)
-        drop_bounding(capabilities);
+    drop_bounding(capabilities);
     become_user(it->process);
-    if (capabilities != NULL)
-        set_capabilities(capabilities);
+    set_capabilities(capabilities);
     if (!has_entered) /* そのユーザーだけが入れるところもある */
         enter_cwd(it->process, true);
     if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
@@ -421,6 +420,7 @@ static int run_container(const struct options_oci *opt)
     create_container(opt, pair);
     on_failure(undo_create);
     start_container(box);
+    container_unlock(&box);
     if (opt->detach)
         return 0;
     int status = console_relay(newborn, receive_console(pair));

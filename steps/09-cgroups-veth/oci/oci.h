@@ -1,5 +1,5 @@
 /*
- * oci.h - main.c のレッスンではない、ランタイムの配管
+ * oci.h - main.c のレッスンではない、ランタイムの部品
  *
  * write_file(), path_of() などは、どのステップとも同じ shared/ のもの。エラーは
  * すべて die() か refuse() で終わり、子の中なら、親に伝えて終わる。
@@ -135,6 +135,9 @@ struct container container_create(const struct options_oci *opt, cJSON *config);
 /* 読む。なければ終わる。lock なら、ほかの create, start, delete を待つ */
 struct container container_load(const struct options_oci *opt, bool lock);
 bool container_exists(const struct options_oci *opt);
+
+/* 長く待つ前に、ロックを放す。flock(2) */
+void container_unlock(const struct container *box);
 
 /* state.json を書く。途中で死んでも、前のものか新しいもののどちらかが残る */
 void container_save(const struct container *box);
@@ -340,6 +343,7 @@ bool enter_cwd(const cJSON *process, bool must);
 const cJSON *process_to_exec(const struct options_oci *opt,
                              const cJSON *config);
 void set_scheduling(const cJSON *process);
+void set_personality(const cJSON *config); /* personality(2) */
 
 /* process.args[0] のパス。そのユーザーに実行できなければ終わる */
 const char *look_up(const cJSON *process);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -222,6 +223,24 @@ void set_scheduling(const cJSON *process)
                 IOPRIO_PRIO_VALUE(word_of(json_string(io, "class"), classes),
                                   json_int(io, "priority", 0))) == -1)
         die("ioprio_set");
+}
+
+void set_personality(const cJSON *config)
+{
+    const cJSON *asked = json_get(config, "linux.personality");
+    const char *domain = json_string(asked, "domain");
+    unsigned long value = PER_LINUX;
+
+    if (asked == NULL)
+        return;
+    if (domain != NULL && strcmp(domain, "LINUX32") == 0)
+        value = PER_LINUX32;
+    else if (domain == NULL || strcmp(domain, "LINUX") != 0)
+        refuse("config.json: linux.personality.domain: not supported");
+    if (cJSON_GetArraySize(json_get(asked, "flags")) > 0)
+        refuse("config.json: linux.personality.flags: not supported");
+    if (personality(value) == -1)
+        die("personality");
 }
 
 /* --- コマンド ------------------------------------------------------------- */

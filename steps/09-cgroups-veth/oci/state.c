@@ -72,6 +72,12 @@ static void lock_state(int fd)
     die("flock the state directory");
 }
 
+void container_unlock(const struct container *box)
+{
+    if (flock(box->directory, LOCK_UN) == -1)
+        die("flock the state directory");
+}
+
 static void write_json(int directory, const char *name, const cJSON *json)
 {
     char *text = cJSON_PrintUnformatted(json);
