@@ -70,7 +70,7 @@ fill() {
     done
 }
 
-#
+# bundle を作る: bundle NAME COMMAND...
 # 足すか、取り替える欄を書ける変数は、TOP_LEVEL PROCESS ROOT LINUX。
 # MOUNTS は /proc、/dev、/dev/pts の次のもので、NAMESPACES は種類の名前で、"network=PATH" のような
 # パスも書ける
