@@ -516,7 +516,7 @@ nested() {
     wrong PROCESS '"terminal": "yes"' 'terminal: not true or false'
     wrong PROCESS '"user": {"uid": -1}' 'uid'
     wrong PROCESS '"rlimits": [{"type": "RLIMIT_NONE", "soft": 1, "hard": 1}]' 'RLIMIT_NONE'
-    wrong LINUX '"namespaces": [{"type": "none"}]' 'type is unknown: none'
+    wrong LINUX '"namespaces": [{"type": "none"}]' 'a type is unknown'
     wrong LINUX '"namespaces": [{"type": "uts"}, {"type": "uts"}]' 'uts is there twice'
     wrong LINUX '"sysctl": {"kernel.panic": "1"}' 'kernel.panic'
     wrong LINUX '"sysctl": {"net.../../kernel.panic": "1"}' 'sysctl'
@@ -606,8 +606,7 @@ b' ]
     [[ $output == *'cannot exec in a stopped container' ]]
     bundle other true
     run -0 create other
-    run -1 oci exec other true
-    [[ $output == *'cannot exec in a created container' ]]
+    run -0 oci exec other true
 }
 
 # 端末の中で動かす: at_terminal COMMAND

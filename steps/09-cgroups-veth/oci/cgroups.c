@@ -365,6 +365,18 @@ static void find_groups_of(const char *process)
     fclose(file);
 }
 
+/* systemd がユニットを作らなかった階層では、みんなの cgroup にいるまま。
+ * そこは、コンテナのものではない */
+static void keep_unit(const char *unit)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (strstr(found[i].path, unit) != NULL)
+            found[kept++] = found[i];
+    count = kept;
+}
+
 static void create_scope(struct container *box, pid_t pid)
 {
     char path[PATH_MAX], slice[PATH_MAX], number[16];
@@ -378,11 +390,15 @@ static void create_scope(struct container *box, pid_t pid)
     cJSON_AddStringToObject(box->state, "unit", unit);
     container_save(box);
     start_scope(name == NULL ? "system.slice" : name + 1, unit, pid);
-    for (int i = 0; i < WAIT && !is_inside(pid, unit); i++)
+    for (int i = 0; !is_inside(pid, unit); i++) {
+        if (i == WAIT)
+            refuse("systemd did not move the process into %s", unit);
         pause_briefly();
+    }
     snprintf(number, sizeof(number), "%d", pid);
     find_hierarchies();
     find_groups_of(number);
+    keep_unit(unit);
     remember(box);
 }
 
@@ -448,6 +464,8 @@ void cgroups_enter(const struct cgroup_entry *entry)
             die("write tasks");
         close(entry->tasks[i]);
     }
+    if (entry->v2 > 0)
+        close(entry->v2);
 }
 
 void cgroups_limit(const struct container *box, const cJSON *resources)

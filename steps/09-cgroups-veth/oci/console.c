@@ -101,6 +101,12 @@ int receive_console(const int pair[2])
         memcpy(&master, CMSG_DATA(head), sizeof(int));
     if (master == -1)
         refuse("the container did not send its terminal");
+    /* 端末でなくファイルなどに出すのなら、"\n" を "\r\n" にしない */
+    struct termios settings;
+    if (!isatty(STDIN_FILENO) && tcgetattr(master, &settings) == 0) {
+        settings.c_oflag &= ~ONLCR;
+        tcsetattr(master, TCSANOW, &settings);
+    }
     return master;
 }
 

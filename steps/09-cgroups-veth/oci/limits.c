@@ -148,6 +148,8 @@ static void set_memory(const cJSON *memory)
 
     if (limit == 0 && swap == 0)
         return;
+    if (limit < 0 && swap == 0)
+        swap = -1; /* 上限のないメモリーより、合計が小さくてはならない */
     const struct hierarchy *group =
         group_of("memory.limit", "memory.limit_in_bytes", "memory.max");
     if (group->version == 1) {
@@ -185,30 +187,62 @@ static void set_oom(const cJSON *memory)
         refuse_limit("memory.checkBeforeUpdate", "not supported");
 }
 
-/* v2 では、周期と一緒に 1 行で書く。書かなかったほうは、そのまま残る */
+/* 親の cgroup にも上限があると、途中の組み合わせだけが断られることがある。
+ * そのときは、逆の順で書く */
+static void set_quota_v1(const struct hierarchy *group, long long quota,
+                         unsigned long long period)
+{
+    char path[PATH_MAX], text[32];
+
+    snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", group->path);
+    snprintf(text, sizeof(text), "%llu", period);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        die("open %s", path);
+    bool is_set = period == 0 || write(fd, text, strlen(text)) != -1;
+    if (!is_set && errno != EINVAL)
+        die("write %s", path);
+    close(fd);
+    if (quota != 0)
+        set(group, "cpu.cfs_quota_us", NULL, path_of("%lld", quota));
+    if (!is_set)
+        write_file(path, "%s", text);
+}
+
+/* 周期と一緒に、1 行で書く。指定のないほうは、今のまま */
+static void set_quota_v2(const struct hierarchy *group, long long quota,
+                         unsigned long long period)
+{
+    char text[64] = "max", path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/cpu.max", group->path);
+    FILE *file = fopen(path, "re");
+    if (quota > 0)
+        snprintf(text, sizeof(text), "%lld", quota);
+    else if (quota == 0 && file != NULL && fscanf(file, "%31s", text) != 1)
+        die("read %s", path);
+    if (file != NULL)
+        fclose(file);
+    size_t length = strlen(text);
+    if (period != 0)
+        snprintf(text + length, sizeof(text) - length, " %llu", period);
+    write_file(path, "%s", text);
+}
+
 static void set_cpu_quota(const cJSON *cpu)
 {
     long long quota = json_int(cpu, "quota", 0);
     unsigned long long period = json_uint(cpu, "period", 0);
     unsigned long long burst = json_uint(cpu, "burst", 0);
-    char text[64];
 
     if (quota == 0 && period == 0 && burst == 0)
         return;
     const struct hierarchy *group =
         group_of("cpu.quota", "cpu.cfs_quota_us", "cpu.max");
-    snprintf(text, sizeof(text), "%llu", period);
-    if (group->version == 1 && period != 0)
-        set(group, "cpu.cfs_period_us", NULL, text);
-    if (group->version == 2 && (quota != 0 || period != 0)) {
-        int length = quota > 0 ? snprintf(text, sizeof(text), "%lld", quota)
-                               : snprintf(text, sizeof(text), "max");
-        if (period != 0)
-            snprintf(text + length, sizeof(text) - length, " %llu", period);
-        set(group, NULL, "cpu.max", text);
-    }
-    if (group->version == 1 && quota != 0)
-        set(group, "cpu.cfs_quota_us", NULL, path_of("%lld", quota));
+    if (group->version == 1)
+        set_quota_v1(group, quota, period);
+    else if (quota != 0 || period != 0)
+        set_quota_v2(group, quota, period);
     if (burst != 0)
         set(group, "cpu.cfs_burst_us", "cpu.max.burst", path_of("%llu", burst));
 }

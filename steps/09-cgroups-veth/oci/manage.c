@@ -77,7 +77,7 @@ int open_running(const struct container *box, const struct options_oci *opt)
 
     if (is_paused && !opt->ignore_paused)
         refuse("cannot exec in a paused container");
-    if (fd == -1 || (!is_paused && strcmp(status, "running") != 0))
+    if (fd == -1 || strcmp(status, "creating") == 0)
         refuse("cannot exec in a %s container", status);
     return fd;
 }

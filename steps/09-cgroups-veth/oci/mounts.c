@@ -340,19 +340,32 @@ void check_mount_target(int target, const cJSON *mount_entry)
     refuse("config.json: mounts: %s: is inside /proc", path);
 }
 
-/* 重ねる前のディレクトリの中身とモードを、新しい tmpfs に移す */
-static void copy_up(int below, const char *path, bool copy)
+/* 重ねる前のディレクトリの中身を、新しい tmpfs に移す */
+static void copy_up(int below, const char *path)
 {
-    struct stat status;
     int top = open_in_root(path, O_RDONLY | O_DIRECTORY, 0);
 
-    if (top == -1 || fstat(below, &status) == -1)
+    if (top == -1)
         die("open %s", path);
-    if (copy)
-        copy_directory(below, top);
-    if (fchmod(top, status.st_mode & 07777) == -1)
-        die("chmod %s", path);
+    copy_directory(below, top);
     close(top);
+}
+
+/* mode がなければ、前からあるディレクトリと同じにする。なかったのなら、tmpfs の
+ * デフォルト (1777) のまま */
+void keep_mode(const cJSON *mount_entry, struct mount_options *opt)
+{
+    struct stat status;
+    size_t length = strlen(opt->data);
+    const char *path = json_path(mount_entry, "destination");
+    int fd = is_type(mount_entry, "tmpfs") ? open_in_root(path, O_PATH, 0) : -1;
+
+    if (fd == -1 || strstr(opt->data, "mode=") != NULL)
+        return;
+    if (fstat(fd, &status) == 0 && length + 16 < sizeof(opt->data))
+        snprintf(opt->data + length, 16, "%smode=%o", length > 0 ? "," : "",
+                 status.st_mode & 07777);
+    close(fd);
 }
 
 void mount_file_system(const cJSON *mount_entry, int target,
@@ -367,8 +380,11 @@ void mount_file_system(const cJSON *mount_entry, int target,
     if (mount(source == NULL ? type : source, fd_path(target), type,
               opt->flags & ~late, opt->data) == -1)
         die("mount %s", path);
-    if (is_tmpfs && (opt->copy_up || strstr(opt->data, "mode=") == NULL))
-        copy_up(target, path, opt->copy_up);
+    if (is_tmpfs && opt->copy_up)
+        copy_up(target, path);
+    /* /dev は、デバイスを作ってから (cover_paths) */
+    if (strcmp(path, "/dev") == 0)
+        late = 0;
     if (!(opt->flags & late) && opt->propagation == 0)
         return;
     int top = open_in_root(path, O_PATH, 0);
@@ -438,10 +454,28 @@ static void mask_path(const char *path)
     close(target);
 }
 
+/* デバイスを作り終えたので、頼まれていれば、ここで */
+static void finish_dev(const cJSON *config)
+{
+    const cJSON *entry;
+
+    cJSON_ArrayForEach(entry, json_get(config, "mounts")) {
+        struct mount_options opt = read_mount_options(entry);
+        int dev = -1;
+        if (strcmp(json_path(entry, "destination"), "/dev") == 0 &&
+            is_type(entry, "tmpfs") && opt.flags & MS_RDONLY)
+            dev = open_in_root("/dev", O_PATH, 0);
+        if (dev != -1 && mount(NULL, fd_path(dev), NULL,
+                               MS_REMOUNT | MS_BIND | opt.flags, NULL) == -1)
+            die("mount /dev");
+    }
+}
+
 void cover_paths(const cJSON *config)
 {
     char **path = json_strings(config, "linux.readonlyPaths");
 
+    finish_dev(config);
     for (; *path != NULL; path++)
         make_read_only(*path);
     for (path = json_strings(config, "linux.maskedPaths"); *path != NULL;

@@ -19,7 +19,7 @@
 
 /* --- options.c: コマンドライン ------------------------------------------- */
 
-#define LIST_MAX 64 /* --env と --cap */
+#define LIST_MAX 64 /* --env などの数。並びは NULL で終わる */
 
 /* 使えないオプションの欄は、0 か NULL のまま */
 struct options_oci {
@@ -31,7 +31,7 @@ struct options_oci {
     const char *bundle, *config, *pid_file, *console_socket, *process,
         *resources;
     const char *cwd, *user, *format;
-    char *env[LIST_MAX + 1], *caps[LIST_MAX + 1]; /* NULL で終わる */
+    char *env[LIST_MAX + 1], *caps[LIST_MAX + 1], *gids[LIST_MAX + 1];
     cJSON *update; /* update のオプションを、config.json の形にしたもの */
     unsigned preserve_fds; /* 3 番から、コマンドに渡す fd の数 */
     bool systemd_cgroup, version, help, all, force, detach, tty, keep, quiet;
@@ -206,6 +206,7 @@ bool is_type(const cJSON *mount, const char *type);
 
 /* 子: config.json の 1 つを、target にマウントする。mount(2) */
 void check_mount_target(int target, const cJSON *mount_entry);
+void keep_mode(const cJSON *mount_entry, struct mount_options *opt);
 void mount_file_system(const cJSON *mount_entry, int target,
                        const struct mount_options *opt);
 
@@ -329,6 +330,7 @@ void load_seccomp(const cJSON *seccomp);
 void limit_process(const cJSON *process, pid_t pid);
 void set_environment(const cJSON *process);
 void leave_session_keyring(void);
+void reset_signals(void); /* 呼び出し元のシグナルの扱いを、持ち込まない */
 void drop_bounding(const cJSON *capabilities);
 void set_capabilities(const cJSON *capabilities);
 
@@ -358,8 +360,11 @@ void close_on_exec(unsigned keep);
 
 /* --- sealed.c: 書き換えられない自分のコピー ------------------------------- */
 
+/* 初めに 1 度だけ呼ぶ */
+void prepare_process(void);
+
 /* コンテナに入る前に、封をしたコピーから動き直す。memfd_create(2) */
-void run_sealed_copy(char *argv[]);
+void run_sealed_copy(char *argv[], unsigned keep);
 
 /* --- spec.c: spec と features -------------------------------------------- */
 

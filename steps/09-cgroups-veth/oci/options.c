@@ -56,6 +56,7 @@ static const struct option_row command_rows[] = {
     {"cwd", 0, TEXT, FIELD(cwd)},
     {"user", 'u', TEXT, FIELD(user)},
     {"env", 'e', LIST, FIELD(env)},
+    {"additional-gids", 'g', LIST, FIELD(gids)},
     {"cap", 'c', LIST, FIELD(caps)},
     {"no-new-privs", 0, FLAG, FIELD(no_new_privs)},
     {"ignore-paused", 0, FLAG, FIELD(ignore_paused)},
@@ -102,7 +103,8 @@ static const struct {
      "detach keep help",
      true, true},
     {"exec",
-     "process pid-file console-socket preserve-fds detach tty cwd user env cap "
+     "process pid-file console-socket preserve-fds detach tty cwd user env "
+     "additional-gids cap "
      "no-new-privs ignore-paused help",
      true, true},
     {"start", "help", true, false},
@@ -288,8 +290,13 @@ static void read_options(struct options_oci *opt, int argc, char *argv[],
     }
     optind = 0; /* 2 度目の getopt も、初めから */
     opterr = 0;
-    while ((found = getopt_long(argc, argv, "+:b:p:u:e:c:r:f::dtaqvh", longs,
-                                NULL)) != -1) {
+    /* exec と ps の、名前より後ろは、コマンドのもの。ほかでは、名前のあとに
+     * オプションを書いてもよい */
+    const char *letters = "+:b:p:u:e:c:g:r:f::dtaqvh";
+    bool stops = is_allowed(allowed, "log") || is_allowed(allowed, "user") ||
+                 is_allowed(allowed, "format");
+    while ((found = getopt_long(argc, argv, letters + !stops, longs, NULL)) !=
+           -1) {
         const struct option_row *row =
             found >= 1000 ? &rows[found - 1000]
                           : find_letter(rows, count, allowed, found);

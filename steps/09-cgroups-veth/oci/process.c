@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <pwd.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,17 @@ void limit_process(const cJSON *process, pid_t pid)
     if (json_get(process, "oomScoreAdj") != NULL)
         write_file(path_of("/proc/%d/oom_score_adj", pid), "%lld",
                    json_int(process, "oomScoreAdj", 0));
+}
+
+void reset_signals(void)
+{
+    sigset_t none;
+
+    for (int number = 1; number <= SIGRTMAX; number++)
+        signal(number, SIG_DFL); /* KILL と STOP は、変えられない */
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
+        die("sigprocmask");
 }
 
 void leave_session_keyring(void)
@@ -292,6 +304,10 @@ const char *look_up(const cJSON *process)
     uid_t uid = json_uint(process, "user.uid", 0);
     gid_t gid = json_uint(process, "user.gid", 0);
 
+    for (char **cap = json_strings(process, "capabilities.effective");
+         *cap != NULL; cap++)
+        if (strcmp(*cap, "CAP_DAC_OVERRIDE") == 0)
+            uid = gid = 0; /* 許可を調べられない */
     if (setresgid(-1, gid, -1) == -1 || setresuid(-1, uid, -1) == -1)
         die("setresuid %u", uid);
     const char *path = search(command);
@@ -364,15 +380,31 @@ void close_on_exec(unsigned keep)
 
 static void set_user(cJSON *process, const char *text)
 {
-    unsigned uid, gid = 0;
+    unsigned uid = 0, gid = 0;
+    int end = 0, long_end = 0;
     cJSON *user = cJSON_CreateObject();
 
-    if (sscanf(text, "%u:%u", &uid, &gid) < 1)
+    sscanf(text, "%u%n:%u%n", &uid, &end, &gid, &long_end);
+    if (*text < '0' || *text > '9' ||
+        text[long_end > 0 ? long_end : end] != '\0')
         refuse("--user %s: not UID or UID:GID", text);
     cJSON_AddNumberToObject(user, "uid", uid);
     cJSON_AddNumberToObject(user, "gid", gid);
     cJSON_DeleteItemFromObject(process, "user");
     cJSON_AddItemToObject(process, "user", user);
+}
+
+static void add_gid(cJSON *user, const char *text)
+{
+    char *end;
+    unsigned long gid = strtoul(text, &end, 10);
+    cJSON *list = cJSON_GetObjectItem(user, "additionalGids");
+
+    if (*text < '0' || *text > '9' || *end != '\0')
+        refuse("--additional-gids %s: not a GID", text);
+    if (list == NULL)
+        list = cJSON_AddArrayToObject(user, "additionalGids");
+    cJSON_AddItemToArray(list, cJSON_CreateNumber((double)gid));
 }
 
 static void add_strings(cJSON *object, const char *name, char *const *strings)
@@ -411,6 +443,8 @@ const cJSON *process_to_exec(const struct options_oci *opt, const cJSON *config)
             replace(process, "cwd", cJSON_CreateString(opt->cwd));
         if (opt->user != NULL)
             set_user(process, opt->user);
+        for (char *const *gid = opt->gids; *gid != NULL; gid++)
+            add_gid(cJSON_GetObjectItem(process, "user"), *gid);
         if (opt->no_new_privs)
             replace(process, "noNewPrivileges", cJSON_CreateTrue());
     }

@@ -66,13 +66,14 @@ static int open_directory(const char *path, uint64_t resolve, int links)
                             resolve, links - 1);
     if (up == -1)
         return -1;
-    if (mkdirat(up, name, 0755) == -1 && errno == EEXIST &&
+    bool is_made = mkdirat(up, name, 0755) == 0;
+    if (!is_made && errno == EEXIST &&
         readlinkat(up, name, link, sizeof(link) - 1) > 0) {
         char target[2 * PATH_MAX];
         snprintf(target, sizeof(target), "%s/%s", *link == '/' ? "" : parent,
                  link);
         fd = open_directory(target, resolve, links - 1);
-    } else {
+    } else if (is_made || errno == EEXIST || errno == EINVAL) {
         /* up から name を開くと、".." はルートの外にも出る */
         fd = open_in_root(path, O_PATH | O_DIRECTORY, resolve);
     }
@@ -97,9 +98,30 @@ int open_parent(const char *path, const char **name)
     return fd;
 }
 
+/* path が行き先のないリンクなら、その行き先に作る */
+static void make_file(const char *path, int links)
+{
+    char link[PATH_MAX] = "", target[2 * PATH_MAX];
+    const char *name;
+    int up = open_parent(path, &name);
+    int made =
+        openat(up, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+    if (made == -1 && errno == ELOOP && links > 0 &&
+        readlinkat(up, name, link, sizeof(link) - 1) > 0) {
+        snprintf(target, sizeof(target), "%.*s%s",
+                 *link == '/' ? 0 : (int)(name - path), path, link);
+        make_file(target, links - 1);
+    } else if (made == -1) {
+        die("open %s", path);
+    }
+    if (made != -1)
+        close(made);
+    close(up);
+}
+
 int open_target(const char *path, bool is_directory, uint64_t resolve)
 {
-    const char *name;
     int fd;
 
     if (is_directory) {
@@ -107,13 +129,7 @@ int open_target(const char *path, bool is_directory, uint64_t resolve)
     } else {
         fd = open_in_root(path, O_PATH, resolve);
         if (fd == -1 && errno == ENOENT) {
-            int up = open_parent(path, &name);
-            int made = openat(
-                up, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-            if (made == -1)
-                die("open %s", path);
-            close(made);
-            close(up);
+            make_file(path, LINKS_MAX);
             fd = open_in_root(path, O_PATH, resolve);
         }
     }

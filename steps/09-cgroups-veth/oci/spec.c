@@ -61,6 +61,11 @@ static cJSON *parse_template(void)
     cJSON *json = cJSON_Parse(text);
     if (json == NULL)
         refuse("spec: the template is broken");
+    /* v1 では、自分の cgroup のほかも見えるので、分けても隠れない */
+    cJSON *list =
+        cJSON_GetObjectItem(cJSON_GetObjectItem(json, "linux"), "namespaces");
+    if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == -1)
+        cJSON_DeleteItemFromArray(list, cJSON_GetArraySize(list) - 1);
     return json;
 }
 

@@ -43,8 +43,7 @@ static int kind_of(const cJSON *entry)
     for (int i = 0; type != NULL && i < KINDS; i++)
         if (strcmp(kinds[i].name, type) == 0)
             return i;
-    refuse("config.json: linux.namespaces: type is unknown: %s",
-           type == NULL ? "(none)" : type);
+    refuse("config.json: linux.namespaces: a type is unknown");
 }
 
 /* path のない名前空間は作り、ある名前空間には入る。Pod とは、同じ path に入った
@@ -83,8 +82,7 @@ static void join_namespaces(const struct namespaces *ns)
     /* ここに書く: ns->joined のそれぞれに入る */
 }
 
-/* 作ったプロセスの子でなく、その親の子になり、初めから cgroup の中にいる (v1 の
- * cgroup には、あとで自分で入る)。clone3(2) */
+/* 作ったプロセスの親の子になり、初めから v2 の cgroup の中にいる。clone3(2) */
 static pid_t clone_child(uint64_t flags, int cgroup)
 {
     struct clone_args args = {
@@ -140,6 +138,7 @@ static void mount_one(const cJSON *mount, int tree)
     if (tree != -1 && fstat(tree, &status) == -1)
         die("fstat %s", path);
     /* ここに書く: proc と sysfs のマウント先には、リンクを許さない */
+    keep_mode(mount, &opt);
     int target = open_target(path, S_ISDIR(status.st_mode), resolve);
     check_mount_target(target, mount);
     if (tree != -1)
@@ -197,6 +196,7 @@ static _Noreturn void become_command(const struct launch *it)
     bool no_new_privs = json_bool(it->process, "noNewPrivileges");
     char **args = json_strings(it->process, "args");
 
+    reset_signals();
     leave_session_keyring();
     set_scheduling(it->process);
     set_personality(it->box->config);
@@ -406,11 +406,12 @@ static int run_container(const struct options_oci *opt)
 
     create_container(opt, pair);
     on_failure(undo_create);
+    int master = receive_console(pair);
     start_container(box);
     container_unlock(&box);
     if (opt->detach)
         return 0;
-    int status = console_relay(newborn, receive_console(pair));
+    int status = console_relay(newborn, master);
     if (!opt->keep)
         delete_container(&box);
     return status;
@@ -418,10 +419,10 @@ static int run_container(const struct options_oci *opt)
 
 int main(int argc, char *argv[])
 {
+    prepare_process();
     struct options_oci opt = parse_command_line(argc, argv);
-
     if (enters_container(&opt))
-        run_sealed_copy(argv);
+        run_sealed_copy(argv, opt.preserve_fds);
     if (strcmp(opt.command, "create") == 0)
         create_container(&opt, (int[2]){0});
     else if (strcmp(opt.command, "run") == 0)

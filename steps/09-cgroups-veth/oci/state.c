@@ -227,9 +227,9 @@ const char *container_status(const struct container *box)
         return "stopped";
     if (is_being_created(box))
         return "creating";
-    if (start_gate_exists(box->directory))
-        return "created";
-    return cgroups_is_frozen(box) ? "paused" : "running";
+    if (cgroups_is_frozen(box))
+        return "paused";
+    return start_gate_exists(box->directory) ? "created" : "running";
 }
 
 /* --- 出力 ----------------------------------------------------------------- */
@@ -329,7 +329,8 @@ void container_remove(const struct container *box)
 {
     struct dirent *entry;
     int root = open(box->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fdopendir(dup(box->directory));
+    int copy = dup(box->directory);
+    DIR *dir = copy == -1 ? NULL : fdopendir(copy);
 
     if (dir == NULL)
         die("opendir %s", box->id);
