@@ -188,10 +188,16 @@ static void inherit_cpuset(const char *parent, const char *path)
 }
 
 /* v2 では、親が有効にしたものだけを、子で使える。できないものは、その上限を
- * 書くときに失敗する。cgroups(7) */
+ * 書くときに失敗する。プロセスのいる cgroup では、有効にしない。"+cpu" だけは
+ * 成功し、その下にプロセスを入れられなくなる (threaded)。cgroups(7) */
 static void enable_controllers(const char *parent)
 {
     char list[512], word[64], *rest;
+
+    if (access(path_of("%s/cgroup.type", parent), F_OK) == 0 &&
+        read_text(path_of("%s/cgroup.procs", parent), list, sizeof(list)) &&
+        *list != '\0')
+        return;
 
     if (!read_text(path_of("%s/cgroup.controllers", parent), list,
                    sizeof(list)))
