@@ -352,7 +352,7 @@ seccomp() { # SYSCALLS [FIELD]
     run -0 oci start box
     run -0 aside box oci exec --detach --pid-file exec.pid box sleep 1000
     grep -qz sleep "/proc/$(cat "$BOXES/exec.pid")/cmdline"
-    run -1 oci exec --detach --pid-file failed.pid box no-such-command
+    run -255 oci exec --detach --pid-file failed.pid box no-such-command
     [ ! -e "$BOXES/failed.pid" ]
     # create が 0 で終わってから読むので、途中のものが残っていてはいけない
     [ -z "$(find "$BOXES" -maxdepth 1 -name '*.new')" ]
@@ -381,7 +381,7 @@ seccomp() { # SYSCALLS [FIELD]
     [[ $output == *'exec own: permission denied' ]]
     nothing_left box
     start_box
-    run -1 oci exec box no-such-command
+    run -255 oci exec box no-such-command
     [[ $output == *'executable file not found in $PATH'* ]]
 }
 
@@ -598,11 +598,11 @@ b' ]
     cd "$BOXES"
     run -6 oci exec -p process.json box </dev/null
     run -137 oci exec box sh -c 'kill -KILL $$'
-    run -1 oci exec nobody true
+    run -255 oci exec nobody true
     [[ $output == *'does not exist'* ]]
     kill -KILL "$CONTAINER"
     retry 2 status_is box stopped
-    run -1 oci exec box true
+    run -255 oci exec box true
     [[ $output == *'cannot exec in a stopped container' ]]
     bundle other true
     run -0 create other
@@ -979,7 +979,7 @@ evil' ]
     nothing_left box
     start_box
     for fd in 3 4 5 6 7 8 9 10 11 12; do
-        run -1 oci exec --cwd /proc/self/fd/$fd box sh -c 'pwd; ls' 9</
+        run -255 oci exec --cwd /proc/self/fd/$fd box sh -c 'pwd; ls' 9</
     done
 }
 
@@ -1136,7 +1136,7 @@ frozen() {
     run -0 oci pause box
     status_is box paused
     [[ $(frozen) == *@(FROZEN|'frozen 1')* ]]
-    run -1 oci exec box true
+    run -255 oci exec box true
     [[ $output == *'paused'* ]]
     run -1 oci pause box
     local count

@@ -623,13 +623,17 @@ void cgroups_remove(const struct container *box)
 static int trees[HIERARCHIES_MAX];
 
 /* cgroup 名前空間を分けると、"/proc/self/cgroup" は "/" になる。その前に開く */
-void cgroups_open_trees(const struct mount_options *opt)
+void cgroups_open_trees(const struct container *box,
+                        const struct mount_options *opt)
 {
     struct mount_options plain = *opt;
 
     plain.is_recursive = plain.is_recursive_attr = false;
-    find_hierarchies();
-    find_groups_of("self");
+    load_hierarchies(box);
+    if (count == 0) { /* systemd の scope は、子を作ったあとで決まる */
+        find_hierarchies();
+        find_groups_of("self");
+    }
     for (size_t i = 0; i < count; i++)
         trees[i] = open_tree_of(found[i].path, &plain, NULL);
 }

@@ -96,8 +96,10 @@ static void set_simple_limits(const cJSON *resources)
 
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         long long value = json_int(resources, limits[i].key, 0);
-        if (value == 0)
-            continue; /* Docker は、指定のないものを 0 と書く */
+        bool is_idle = strcmp(limits[i].key, "cpu.idle") == 0;
+        /* Docker は、指定のないものを 0 と書く */
+        if (value == 0 && !(is_idle && json_get(resources, limits[i].key)))
+            continue;
         const struct hierarchy *group =
             group_of(limits[i].key, limits[i].v1, limits[i].v2);
         format_limit(text, sizeof(text), value, group, limits[i].unit);
@@ -234,8 +236,9 @@ static void set_cpu_quota(const cJSON *cpu)
     long long quota = json_int(cpu, "quota", 0);
     unsigned long long period = json_uint(cpu, "period", 0);
     unsigned long long burst = json_uint(cpu, "burst", 0);
+    bool has_burst = json_get(cpu, "burst") != NULL;
 
-    if (quota == 0 && period == 0 && burst == 0)
+    if (quota == 0 && period == 0 && !has_burst)
         return;
     const struct hierarchy *group =
         group_of("cpu.quota", "cpu.cfs_quota_us", "cpu.max");
@@ -243,7 +246,7 @@ static void set_cpu_quota(const cJSON *cpu)
         set_quota_v1(group, quota, period);
     else if (quota != 0 || period != 0)
         set_quota_v2(group, quota, period);
-    if (burst != 0)
+    if (has_burst)
         set(group, "cpu.cfs_burst_us", "cpu.max.burst", path_of("%llu", burst));
 }
 

@@ -18,6 +18,7 @@ static struct {
     bool json;
 } log_file = {.fd = -1};
 
+static int failure_status = 1;
 static int parent = -1; /* 子: 失敗を伝える先 */
 static void (*undo)(void);
 
@@ -29,6 +30,11 @@ void log_open(const char *path, bool json)
         die("open %s", path);
     log_file.fd = fd;
     log_file.json = json;
+}
+
+void fail_with(int status)
+{
+    failure_status = status;
 }
 
 void on_failure(void (*function)(void))
@@ -94,7 +100,7 @@ static _Noreturn void fail(int error, char *text)
     undo = NULL;
     if (function != NULL)
         function();
-    exit(1);
+    exit(failure_status);
 }
 
 /* dockerd は、理由を Go のつづりで探す: "no such file or directory" */

@@ -176,6 +176,8 @@ static void list_processes(const struct container *box,
         if (length < sizeof(pids) - 16)
             length += sprintf(pids + length, "%s%d", length == 0 ? "" : ",",
                               (int)pid->valuedouble);
+    if (length == 0)
+        return;
     for (char **arg = opt->args; *arg != NULL && n < 60; arg++)
         argv[n++] = *arg;
     argv[n++] = "-p";

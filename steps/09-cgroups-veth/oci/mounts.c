@@ -172,8 +172,11 @@ struct mount_options read_mount_options(const cJSON *mount)
         } else if (propagation_of(*word) != 0) {
             opt.propagation = propagation_of(*word);
         } else if (!read_flag(&opt, *word)) {
-            if (strcmp(*word, "idmap") == 0 || strcmp(*word, "ridmap") == 0)
-                continue; /* 中身は、uidMappings と gidMappings にある */
+            if (strcmp(*word, "idmap") == 0 || strcmp(*word, "ridmap") == 0) {
+                opt.is_mapped = true; /* 中身は、uidMappings などにある */
+                opt.is_recursive_attr |= **word == 'r';
+                continue;
+            }
             length += snprintf(opt.data + length, sizeof(opt.data) - length,
                                "%s%s", length > 0 ? "," : "", *word);
             if (length >= sizeof(opt.data))
@@ -285,8 +288,12 @@ int *open_sources(const cJSON *config, bool is_user_separate)
         die("calloc");
     cJSON_ArrayForEach(mount, mounts) {
         struct mount_options opt = read_mount_options(mount);
-        bool is_early =
-            is_user_separate || (is_shared && opt.propagation & MS_SHARED);
+        bool has_maps = cJSON_GetArraySize(json_get(mount, "uidMappings")) > 0;
+        if (opt.is_mapped && !has_maps)
+            refuse("config.json: mounts: idmap: needs uidMappings");
+        /* マッピングを書く相手の PID は、ホストの /proc のもの */
+        bool is_early = is_user_separate || has_maps ||
+                        (is_shared && opt.propagation & MS_SHARED);
         if (opt.is_bind)
             json_make_absolute(mount, "source");
         trees[n++] = is_early ? open_source(mount, &opt) : -1;
@@ -301,14 +308,14 @@ bool is_type(const cJSON *mount, const char *type)
     return given != NULL && strncmp(given, type, strlen(type)) == 0;
 }
 
-void open_cgroup_trees(const cJSON *mounts)
+void open_cgroup_trees(const struct container *box)
 {
-    const cJSON *mount;
+    const cJSON *mounts = json_get(box->config, "mounts"), *mount;
 
     cJSON_ArrayForEach(mount, mounts)
         if (is_type(mount, "cgroup")) {
             struct mount_options opt = read_mount_options(mount);
-            cgroups_open_trees(&opt);
+            cgroups_open_trees(box, &opt);
         }
 }
 

@@ -59,6 +59,9 @@ void warn_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * テキスト。エンジンは、ここを読んで失敗の理由を知る */
 void log_open(const char *path, bool json);
 
+/* 失敗したときの終了ステータス。デフォルトは 1 */
+void fail_with(int status);
+
 /* 親: 失敗したら、終わる前に function を呼ぶ。NULL なら、もう呼ばない */
 void on_failure(void (*function)(void));
 
@@ -180,7 +183,7 @@ struct mount_options {
     unsigned long flags; /* mount(2) */
     uint64_t set, clear; /* mount_setattr(2) */
     unsigned long propagation;
-    bool is_bind, is_recursive, is_recursive_attr, copy_up;
+    bool is_bind, is_recursive, is_recursive_attr, copy_up, is_mapped;
     char data[4096]; /* ファイルシステムに渡すもの */
 };
 
@@ -275,8 +278,9 @@ void cgroups_processes(const struct container *box, cJSON *list);
 
 /* 子: コンテナの /sys/fs/cgroup になるツリーを開いておく。cgroup 名前空間を
  * 分けると、自分のいる cgroup が分からなくなる */
-void open_cgroup_trees(const cJSON *mounts);
-void cgroups_open_trees(const struct mount_options *opt);
+void open_cgroup_trees(const struct container *box);
+void cgroups_open_trees(const struct container *box,
+                        const struct mount_options *opt);
 void cgroups_attach_trees(const char *path, const struct mount_options *opt);
 
 /* --- limits.c と devices.c: cgroups.c が使う ------------------------------ */

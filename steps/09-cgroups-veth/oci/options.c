@@ -78,15 +78,20 @@ static const struct option_row command_rows[] = {
     {"blkio-weight", 0, LIMIT, 9},
     {"cpuset-cpus", 0, LIMIT, 10},
     {"cpuset-mems", 0, LIMIT, 11},
+    {"cpu-rt-period", 0, LIMIT, 12},
+    {"cpu-rt-runtime", 0, LIMIT, 13},
 };
 
 static const struct {
     const char *group, *name;
 } limit_names[] = {
-    {"memory", "limit"},   {"memory", "reservation"}, {"memory", "swap"},
-    {"pids", "limit"},     {"cpu", "quota"},          {"cpu", "period"},
-    {"cpu", "burst"},      {"cpu", "shares"},         {"cpu", "idle"},
-    {"blockIO", "weight"}, {"cpu", "cpus"},           {"cpu", "mems"},
+    {"memory", "limit"},       {"memory", "reservation"},
+    {"memory", "swap"},        {"pids", "limit"},
+    {"cpu", "quota"},          {"cpu", "period"},
+    {"cpu", "burst"},          {"cpu", "shares"},
+    {"cpu", "idle"},           {"blockIO", "weight"},
+    {"cpu", "cpus"},           {"cpu", "mems"},
+    {"cpu", "realtimePeriod"}, {"cpu", "realtimeRuntime"},
 };
 
 /* 空白で区切った、そのコマンドで使えるオプション。-f は、delete では force、
@@ -117,7 +122,7 @@ static const struct {
     {"update",
      "resources memory memory-reservation memory-swap pids-limit cpu-quota "
      "cpu-period cpu-burst cpu-share cpu-idle blkio-weight cpuset-cpus "
-     "cpuset-mems help",
+     "cpuset-mems cpu-rt-period cpu-rt-runtime help",
      true, false},
     {"list", "format quiet help", false, false},
     {"spec", "bundle help", false, false},
@@ -324,6 +329,8 @@ static void read_command(struct options_oci *opt, int argc, char *argv[])
     if (i == COMMANDS)
         usage_error("%s: unknown command", argv[0]);
     opt->command = commands[i].name;
+    if (strcmp(opt->command, "exec") == 0)
+        fail_with(255); /* コマンドのステータスと、見分けられるように */
     read_options(opt, argc, argv, command_rows,
                  sizeof(command_rows) / sizeof(command_rows[0]),
                  commands[i].options);

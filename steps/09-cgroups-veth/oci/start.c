@@ -249,7 +249,7 @@ static _Noreturn void container_init(struct launch *it)
     setsid();
     umask(0);
     open_label(it->process);
-    open_cgroup_trees(json_get(config, "mounts"));
+    open_cgroup_trees(it->box);
     if (it->ns.fresh & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     if (it->ns.all & CLONE_NEWUSER)
@@ -354,10 +354,10 @@ static void create_container(const struct options_oci *opt, int pair[2])
         write_mappings(newborn, json_get(config, "linux"));
     if (opt->systemd_cgroup)
         cgroups_create_scope(&box, newborn);
-    limit_process(it.process, newborn);
     container_set_pid(&box, newborn);
     gate_tell(it.gate.parent, GO, newborn);
     gate_expect(it.gate.parent, MOUNTED, false);
+    limit_process(it.process, newborn);
     /* ここに書く: prestart と createRuntime のフックを動かす */
     gate_tell(it.gate.parent, GO, 0);
     gate_expect(it.gate.parent, READY, false);

@@ -274,13 +274,13 @@ static void print_row(const cJSON *row)
 void list_containers(const struct options_oci *opt)
 {
     struct options_oci one = *opt;
-    struct dirent *entry;
+    struct dirent **entries = NULL;
     bool json = opt->format != NULL && strcmp(opt->format, "json") == 0;
     cJSON *rows = cJSON_CreateArray(), *row;
-    DIR *dir = opendir(opt->root);
+    int n = scandir(opt->root, &entries, NULL, alphasort);
 
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        one.id = entry->d_name;
+    for (int i = 0; i < n; i++) {
+        one.id = entries[i]->d_name;
         if (*one.id == '.' || !container_exists(&one))
             continue;
         struct container box = container_load(&one, false);
@@ -288,8 +288,6 @@ void list_containers(const struct options_oci *opt)
                              container_state(&box, container_status(&box)));
         close(box.directory);
     }
-    if (dir != NULL)
-        closedir(dir);
     if (json) {
         puts(cJSON_PrintUnformatted(rows));
         return;
