@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -78,10 +77,11 @@ static struct namespaces read_namespaces(const cJSON *config)
 
 /* ユーザー名前空間は、終わりに入る。先に入ると、ホストの持つほかの名前空間に
  * 入る特権がなくなる。PID 名前空間に入るのは、次に作る子。setns(2) */
-static void join_namespaces(const struct namespaces *ns)
+static void join_namespaces(const struct namespaces *ns, uint64_t which)
 {
     for (int i = 0; i < KINDS; i++)
-        if (ns->joined[i] != 0 && setns(ns->joined[i], kinds[i].flag) == -1)
+        if (ns->joined[i] != 0 && kinds[i].flag & which &&
+            setns(ns->joined[i], kinds[i].flag) == -1)
             die("setns %s", kinds[i].name);
 }
 
@@ -94,14 +94,6 @@ static pid_t clone_child(uint64_t flags, int cgroup)
     };
 
     return syscall(SYS_clone3, &args, sizeof(args));
-}
-
-static void become_root(void)
-{
-    if (setgroups(0, NULL) == -1 && errno != EPERM)
-        die("setgroups");
-    if (setresgid(0, 0, 0) == -1 || setresuid(0, 0, 0) == -1)
-        die("setresuid 0");
 }
 
 static void bind_rootfs(const char *rootfs)
@@ -259,6 +251,7 @@ static _Noreturn void container_init(struct launch *it)
     umask(0);
     open_label(it->process);
     open_cgroup_trees(it->box);
+    join_namespaces(&it->ns, CLONE_NEWCGROUP);
     if (it->ns.fresh & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     if (it->ns.all & CLONE_NEWUSER)
@@ -288,6 +281,8 @@ static _Noreturn void join_init(struct launch *it)
     cgroups_enter(&it->cgroups);
     gate_expect(it->gate.child, GO, false);
     setsid();
+    if (it->ns.all & CLONE_NEWCGROUP && setns(it->init, CLONE_NEWCGROUP) == -1)
+        die("setns pidfd");
     if (!(it->ns.all & CLONE_NEWNS))
         enter_root_of(container_pid(it->box));
     if (it->ns.all & CLONE_NEWUSER)
@@ -309,12 +304,13 @@ static pid_t spawn(struct launch *it, uint64_t flags,
         die("fork");
     if (middle == 0) {
         fail_to(it->gate.child);
-        if (it->init != 0 && setns(it->init, it->ns.all) == -1)
+        if (it->init != 0 &&
+            setns(it->init, it->ns.all & ~CLONE_NEWCGROUP) == -1)
             die("setns pidfd");
-        join_namespaces(&it->ns);
+        join_namespaces(&it->ns, ~CLONE_NEWCGROUP);
         if (flags & CLONE_NEWTIME)
             new_time_namespace(it->box->config);
-        /* cgroup だけは、その cgroup に入ってから分ける */
+        /* cgroup だけは、その cgroup に入ってから分けるか、入る */
         flags &= ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
         pid_t pid = clone_child(flags, it->cgroups.v2);
         if (pid == -1)

@@ -338,6 +338,9 @@ void reset_signals(void); /* 呼び出し元のシグナルの扱いを、持ち
 void drop_bounding(const cJSON *capabilities);
 void set_capabilities(const cJSON *capabilities);
 
+/* ユーザー名前空間の中の uid 0 になる (step 03) */
+void become_root(void);
+
 /* uid、gid、補助グループ、umask。特権は、set_capabilities() まで残す */
 void become_user(const cJSON *process);
 

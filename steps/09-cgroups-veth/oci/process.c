@@ -95,6 +95,14 @@ void leave_session_keyring(void)
         die("keyctl KEYCTL_JOIN_SESSION_KEYRING");
 }
 
+void become_root(void)
+{
+    if (setgroups(0, NULL) == -1 && errno != EPERM)
+        die("setgroups");
+    if (setresgid(0, 0, 0) == -1 || setresuid(0, 0, 0) == -1)
+        die("setresuid 0");
+}
+
 /* /dev/stderr を、コマンドのユーザーにも開けるように。/dev/null はそのまま */
 static void own_stdio(uid_t uid)
 {

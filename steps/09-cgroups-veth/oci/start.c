@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -77,9 +76,9 @@ static struct namespaces read_namespaces(const cJSON *config)
 
 /* ユーザー名前空間は、終わりに入る。先に入ると、ホストの持つほかの名前空間に
  * 入る特権がなくなる。PID 名前空間に入るのは、次に作る子。setns(2) */
-static void join_namespaces(const struct namespaces *ns)
+static void join_namespaces(const struct namespaces *ns, uint64_t which)
 {
-    /* ここに書く: ns->joined のそれぞれに入る */
+    /* ここに書く: ns->joined のうち、which にある種類のものに入る */
 }
 
 /* 作ったプロセスの親の子になり、初めから v2 の cgroup の中にいる。clone3(2) */
@@ -91,14 +90,6 @@ static pid_t clone_child(uint64_t flags, int cgroup)
     };
 
     return syscall(SYS_clone3, &args, sizeof(args));
-}
-
-static void become_root(void)
-{
-    if (setgroups(0, NULL) == -1 && errno != EPERM)
-        die("setgroups");
-    if (setresgid(0, 0, 0) == -1 || setresuid(0, 0, 0) == -1)
-        die("setresuid 0");
 }
 
 static void bind_rootfs(const char *rootfs)
@@ -250,6 +241,7 @@ static _Noreturn void container_init(struct launch *it)
     umask(0);
     open_label(it->process);
     open_cgroup_trees(it->box);
+    join_namespaces(&it->ns, CLONE_NEWCGROUP);
     if (it->ns.fresh & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) == -1)
         die("unshare CLONE_NEWCGROUP");
     if (it->ns.all & CLONE_NEWUSER)
@@ -279,6 +271,8 @@ static _Noreturn void join_init(struct launch *it)
     cgroups_enter(&it->cgroups);
     gate_expect(it->gate.child, GO, false);
     setsid();
+    if (it->ns.all & CLONE_NEWCGROUP && setns(it->init, CLONE_NEWCGROUP) == -1)
+        die("setns pidfd");
     if (!(it->ns.all & CLONE_NEWNS))
         enter_root_of(container_pid(it->box));
     if (it->ns.all & CLONE_NEWUSER)
@@ -301,10 +295,10 @@ static pid_t spawn(struct launch *it, uint64_t flags,
     if (middle == 0) {
         fail_to(it->gate.child);
         /* ここに書く: exec なら、it->init の名前空間すべてに、一度に入る */
-        join_namespaces(&it->ns);
+        join_namespaces(&it->ns, ~CLONE_NEWCGROUP);
         if (flags & CLONE_NEWTIME)
             new_time_namespace(it->box->config);
-        /* cgroup だけは、その cgroup に入ってから分ける */
+        /* cgroup だけは、その cgroup に入ってから分けるか、入る */
         flags &= ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
         pid_t pid = clone_child(flags, it->cgroups.v2);
         if (pid == -1)
