@@ -62,8 +62,8 @@ vm-test: ## 使い捨ての Debian 13 で、README の 2 行とすべてのテ�
 	@tests/vm/vm.py test
 # 手元が cgroup v1 でも、中は v2。手元では動かせないものだけを選ぶ
 vm-ci: ## CI のための vm-test: README の 1 行目、cgroup v2 と systemd のテスト、手引き
-	@VM_TEST='make setup test-suites SUITES="vm-systemd 09 cgroup-versions oci"' \
-	    VM_ALSO='make setup-run-docs test-docs DOC="README 09 09-oci"' tests/vm/vm.py test
+	@VM_TEST='make setup test-suites SUITES="vm-systemd 09 cgroup-versions"' \
+	    VM_ALSO='make setup-run-docs test-docs DOC="README 09"' tests/vm/vm.py test
 vm-arm64: ## arm64 の Debian 13 で、9 つを 1 回ずつ動かす
 	@echo 'VM=1 make test-suites SUITES=matrix' | ARCH=arm64 tests/vm/vm.py shell
 vm-arm64-test: ## arm64 の Debian 13 で、すべてのテストを動かす (1 時間ほど)
