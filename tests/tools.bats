@@ -640,12 +640,12 @@ make_own() {
     for target in all step01 rootfs diff02 tour02 test check01 vm slides setup help; do
         [[ $output == *$'\n  '"$target "* ]]
     done
-    [[ $output == *$'\n  step01 ... step09        1 つだけ作る'* ]]
+    [[ $output == *$'\n  step01 ... step09            1 つだけ作る'* ]]
     [[ $output == *'FN=child'* && $output == *'SAN=1'* && $output == *'V=1'* && $output == *'ROOTFS='* ]]
     [[ $output != *FORCE* && $output != *SECONDEXPANSION* ]]
     # 説明は、どれも同じ桁から始まる
     # shellcheck disable=SC2016 # awk の変数
-    run -0 awk '/^付けられる/ { exit } /^  / && substr($0, 26, 3) !~ /^  [^ ]/' \
+    run -0 awk '/^付けられる/ { exit } /^  / && substr($0, 30, 3) !~ /^  [^ ]/' \
         <<<"$output"
     [ -z "$output" ]
 }

@@ -20,7 +20,7 @@ awk '
         if (title != "")
             printf "\n%s\n", title
         title = ""
-        printf "  %-24s %s\n", targets, substr($0, index($0, " ## ") + 4)
+        printf "  %-28s %s\n", targets, substr($0, index($0, " ## ") + 4)
     }
 ' "$@"
 
