@@ -1227,7 +1227,7 @@ for point in $(findmnt -nro TARGET -t cgroup,cgroup2 | sort -u); do
             for dir in "$point/$3" "$point/$3/$unit"; do cat "$point/$file" >"$dir/$file"; done
     done
     for dir in "$point" "$point/$3"; do
-        [ ! -s "$point/cgroup.controllers" ] || echo +pids >"$dir/cgroup.subtree_control" || true
+        [ ! -e "$point/cgroup.controllers" ] || echo +pids >"$dir/cgroup.subtree_control" || true
     done
     echo "$pid" >"$point/$3/$unit/cgroup.procs"
 done
