@@ -33,32 +33,6 @@ static struct {
 
 static bool has_left_top; /* v2 で、自分の cgroup から枝に移ったか */
 
-/* 空白かコンマで区切った list に word があるか */
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-
-    for (; *list != '\0'; list += strspn(list, " ,\n")) {
-        size_t next = strcspn(list, " ,\n");
-        if (next == length && strncmp(list, word, length) == 0)
-            return true;
-        list += next;
-    }
-    return false;
-}
-
-static bool read_text(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd == -1)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    close(fd);
-    text[length > 0 ? length : 0] = '\0';
-    return length >= 0;
-}
-
 /* この行が controller の階層なら、そのバージョンを返す。違えば 0。v2 には名前を
  * 書いたマウントがないので、cgroup.controllers を読む */
 static int version_of(const struct mntent *mount, const char *controller)
@@ -235,18 +209,6 @@ static int lock_parent(const char *path)
     if (fd == -1)
         die(taken ? "mkdir %s" : "flock %s", path);
     return fd;
-}
-
-/* die() で終わらない write_file()。書けなくてもよいものに使う */
-static void try_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd != -1) {
-        if (write(fd, text, strlen(text)) == -1)
-            errno = 0;
-        close(fd);
-    }
 }
 
 /* group に残ったプロセスを終わらせる。いなければ false。CPU の割り当てを

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,47 +42,6 @@ void prepare_exec(char *const *command, const struct pipes *pipes)
         die("close_range 3");
     if (syscall(SYS_close_range, report + 1, ~0U, 0) == -1)
         die("close_range %u", report + 1);
-}
-
-/* --- コマンドを探す ------------------------------------------------------- */
-
-/* execve(2) が path を断る理由。実行できるなら 0 */
-static int refusal(const char *path)
-{
-    struct stat file;
-
-    if (stat(path, &file) == -1)
-        return errno;
-    if (!S_ISREG(file.st_mode))
-        return EACCES;
-    return eaccess(path, X_OK) == -1 ? errno : 0;
-}
-
-const char *find_command(const char *command)
-{
-    static char found[PATH_MAX];
-    char standard[64] = "";
-    const char *dirs = getenv("PATH");
-
-    if (strchr(command, '/') != NULL || *command == '\0')
-        return command;
-    if (dirs == NULL) {
-        confstr(_CS_PATH, standard, sizeof(standard));
-        dirs = standard;
-    }
-    *found = '\0';
-    for (;;) {
-        int length = strcspn(dirs, ":"); /* 0 ならカレントディレクトリ */
-        const char *path =
-            path_of("%.*s%s%s", length, dirs, length == 0 ? "" : "/", command);
-        int error = refusal(path);
-        /* 実行できないものは覚えておき、その先も探す */
-        if (error == 0 || (error == EACCES && *found == '\0'))
-            strcpy(found, path);
-        if (error == 0 || dirs[length] == '\0')
-            return found;
-        dirs += length + 1;
-    }
 }
 
 /* --- 失敗の理由を調べる --------------------------------------------------- */
@@ -170,7 +128,7 @@ static void find_missing(const char *command, struct exec_failure *failure)
     snprintf(failure->path, sizeof(failure->path), "%s",
              *found == '\0' ? command : found);
     for (int depth = 0; depth < INTERPRETERS_MAX; depth++) {
-        if (refusal(failure->path) != 0)
+        if (command_refusal(failure->path) != 0)
             return;
         enum missing kind = next_program(failure->path, next, sizeof(next));
         /* 形式が違うなら、ローダーまで進んでいない */

@@ -47,6 +47,43 @@ void write_file(const char *path, const char *format, ...)
     close(fd);
 }
 
+bool has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (; *list != '\0'; list += strspn(list, " ,\n")) {
+        size_t next = strcspn(list, " ,\n");
+        if (next == length && strncmp(list, word, length) == 0)
+            return true;
+        list += next;
+    }
+    return false;
+}
+
+bool read_text(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return false;
+    ssize_t length = read(fd, text, size - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    return length >= 0;
+}
+
+bool try_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd != -1 && write(fd, text, strlen(text)) != -1;
+    int error = errno;
+
+    if (fd != -1)
+        close(fd);
+    errno = error;
+    return ok;
+}
+
 /* ディレクトリを開く。途中にシンボリックリンクがあれば ELOOP で終わる。
  * openat2(2) */
 static int open_dir(const char *path)

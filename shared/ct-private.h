@@ -2,7 +2,7 @@
  * ct-private.h - ct.h の裏側のファイルが、互いに使うもの
  *
  * 呼び出しは一方通行。どのファイルも、ここより右にあるものだけを呼ぶ:
- * launcher, exec, env, signals, terminal, cli, files, fail, hints
+ * launcher, exec, command, env, signals, terminal, cli, files, fail, hints
  */
 #ifndef CT_PRIVATE_H
 #define CT_PRIVATE_H

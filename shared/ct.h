@@ -78,6 +78,16 @@ void watch_child(pid_t pid);
 void write_file(const char *path, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* text を書く。失敗は false と errno で、終わらない */
+bool try_write(const char *path, const char *text);
+
+/* 初めの size - 1 バイトまでを、1 回の read(2) で text に読む。終わりは '\0'。
+ * 失敗は false と errno で、終わらない */
+bool read_text(const char *path, char *text, size_t size);
+
+/* 空白かコンマで区切った list に word があるか */
+bool has_word(const char *list, const char *word);
+
 /* 書式どおりのパスを作って返す。次に呼ぶまで有効 */
 const char *path_of(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
@@ -151,12 +161,7 @@ void replace_environment(char *const *added);
  * /dev/stderr を開けない。fchown(2) */
 void lend_stdio(uid_t uid);
 
-/* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
-
-/* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
- * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出す。
- * exec の直前に呼ぶ。close_range(2) */
-void prepare_exec(char *const *command, const struct pipes *pipes);
+/* --- ct-command.c: コマンドを探す ---------------------------------------- */
 
 /* 子: 環境変数 PATH から command を探し、実行するパスを返す。次に呼ぶまで有効。
  * 見つからなければ空文字列なので、execv(3) は ENOENT で失敗する。探し方は
@@ -164,6 +169,16 @@ void prepare_exec(char *const *command, const struct pipes *pipes);
  * 空の要素はカレントディレクトリとする。ただし、知らない形式のファイルを sh に
  * 渡しはしない */
 const char *find_command(const char *command);
+
+/* execve(2) が path を断る理由 (errno)。実行できるなら 0 */
+int command_refusal(const char *path);
+
+/* --- ct-exec.c: コマンドの exec と終了ステータス ------------------------- */
+
+/* 子: シグナルを呼び出し元の状態に戻し、3 番以上の fd をすべて閉じる (report の
+ * 書き込み側は exec が閉じる)。command が対話的なシェルなら、端末の前面に出す。
+ * exec の直前に呼ぶ。close_range(2) */
+void prepare_exec(char *const *command, const struct pipes *pipes);
 
 /* 子: exec に失敗した理由 (errno) を親に知らせて終わる */
 _Noreturn void report_exec_failure(const struct pipes *pipes,
