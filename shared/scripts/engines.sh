@@ -46,6 +46,26 @@ try_terminal() {
     ! command -v script >/dev/null || try 0 /dev/pts/ "script -qec '$1' /dev/null"
 }
 
+# podman と docker で、同じように打てるもの
+show_runs() {
+    try 0 '^hello$' "$1 run --rm base echo hello"
+    try 3 '' "$1 run --rm base sh -c 'exit 3'"
+    try 127 no-such "$1 run --rm base no-such-command"
+    try_terminal "$1 run --rm -it base tty"
+    try 0 '^box 1000$' "$1 run --rm --hostname box -u 1000 base sh -c 'echo \$(hostname) \$(id -u)'"
+    try 0 'Seccomp:.2' "$1 run --rm --cap-drop ALL base grep -E 'CapEff|Seccomp:' /proc/self/status"
+    try 137 '' "$1 run --rm --memory 16m base tail /dev/zero"
+}
+
+# 動かしたままの web: show_web ENGINE ネットワークのオプション
+show_web() {
+    try 0 '^[0-9a-f]{64}$' "$1 run -d --name web $2 base httpd -f -p 80 -h /etc"
+    try 0 httpd "$1 exec web ps"
+    [[ $2 != *-p* ]] || try 0 '^root:' 'busybox wget -qO- http://127.0.0.1:8080/passwd'
+    try 0 web "$1 stats --no-stream web"
+    try 0 '' "$1 pause web && $1 unpause web"
+}
+
 show_podman() {
     local port='--network none'
     # ネットワークを作るのは netavark か CNI
@@ -53,38 +73,18 @@ show_podman() {
         compgen -G '/usr/lib/cni/bridge' >/dev/null; then
         port='--network podman -p 8080:80'
     fi
-    try 0 '^hello$' 'podman run --rm base echo hello'
-    try 3 '' "podman run --rm base sh -c 'exit 3'"
-    try 127 no-such 'podman run --rm base no-such-command'
-    try_terminal 'podman run --rm -it base tty'
-    try 0 '^box 1000$' "podman run --rm --hostname box -u 1000 base sh -c 'echo \$(hostname) \$(id -u)'"
-    try 0 'Seccomp:.2' "podman run --rm --cap-drop ALL base grep -E 'CapEff|Seccomp:' /proc/self/status"
+    show_runs podman
     try 0 '0 +100000 +65536' 'podman run --rm --uidmap 0:100000:65536 base cat /proc/self/uid_map'
-    try 137 '' 'podman run --rm --memory 16m base tail /dev/zero'
-    try 0 '^[0-9a-f]{64}$' "podman run -d --name web $port base httpd -f -p 80 -h /etc"
-    try 0 httpd 'podman exec web ps'
-    [[ $port == *none ]] || try 0 '^root:' 'busybox wget -qO- http://127.0.0.1:8080/passwd'
-    try 0 web 'podman stats --no-stream web'
-    try 0 '' 'podman pause web && podman unpause web'
+    show_web podman "$port"
     try 0 web 'podman rm -f -t 0 web'
 }
 
 show_docker() {
     local port=''
     [[ -z $(engine_inside ls /sys/class/net/docker0 2>/dev/null) ]] || port='-p 8080:80'
-    try 0 '^hello$' 'docker run --rm base echo hello'
-    try 3 '' "docker run --rm base sh -c 'exit 3'"
-    try 127 no-such 'docker run --rm base no-such-command'
-    try_terminal 'docker run --rm -it base tty'
-    try 0 '^box 1000$' "docker run --rm --hostname box -u 1000 base sh -c 'echo \$(hostname) \$(id -u)'"
-    try 0 'Seccomp:.2' "docker run --rm --cap-drop ALL base grep -E 'CapEff|Seccomp:' /proc/self/status"
-    try 137 '' 'docker run --rm --memory 16m base tail /dev/zero'
-    try 0 '^[0-9a-f]{64}$' "docker run -d --name web $port base httpd -f -p 80 -h /etc"
-    try 0 httpd 'docker exec web ps'
-    [[ -z $port ]] || try 0 '^root:' 'busybox wget -qO- http://127.0.0.1:8080/passwd'
+    show_runs docker
+    show_web docker "$port"
     try 0 web 'docker update --pids-limit 20 web'
-    try 0 web 'docker stats --no-stream web'
-    try 0 '' 'docker pause web && docker unpause web'
     try 0 web 'docker rm -f web'
 }
 
