@@ -7,6 +7,8 @@
 load helpers
 
 setup_file() {
+    # この機械のファイルシステムの上では、overlay を使えない
+    export STORAGE_DRIVER=vfs
     export RUNTIME=/usr/local/sbin/step09-oci IMAGE=/var/lib/engines-base.tar
     install "$TOP/step09-oci" "$RUNTIME"
     tar -C "$TOP/rootfs/fs" -cf "$IMAGE" .
