@@ -797,6 +797,38 @@ END
 }
 
 # 要件なし: 書くところではない
+@test "a read-only tmpfs becomes so at the end: mounts and devices below it are made first" {
+    bundle box true
+    MOUNTS='{"destination": "/locked", "type": "tmpfs", "source": "t", "options": ["ro"]},
+        {"destination": "/locked/open", "type": "tmpfs", "source": "t"}' \
+        run -0 once 'touch /locked/x; touch /locked/open/x && ls /locked/open'
+    [[ $output == *'Read-only file system'* && ${lines[-1]} == x ]]
+    bundle box sh -c 'echo >/dev/null && touch /dev/new'
+    sed -i 's/"nosuid", "mode=755"/"nosuid", "mode=755", "ro"/' "$BOXES/box/config.json"
+    run -1 run_in box
+    [[ $output == *'/dev/new: Read-only file system' ]]
+}
+
+# 要件なし: 書くところではない
+@test "an idmapped bind shows mapped ids, also of what an earlier mount has put there" {
+    local maps='"uidMappings": [{"containerID": 0, "hostID": 1000, "size": 9}], "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 9}]'
+    bundle box true
+    mkdir -p "$BOXES/source/below"
+    : >"$BOXES/source/below/file"
+    bind_mount "$BOXES/source" /first bind
+    MOUNTS+=", {\"destination\": \"/second\", \"type\": \"bind\", \"source\": \"$BOXES/box/rootfs/first/below\",
+        \"options\": [\"bind\", \"idmap\"], $maps}"
+    run once 'stat -c "%u %g" /first/below/file /second/file'
+    # tmpfs は Linux 6.3 から
+    [[ $output != *'mount_setattr '*'nvalid argument' ]] || skip "this kernel cannot map the ids of this file system"
+    [ "$output" = $'0 0\n1000 1000' ]
+    MOUNTS=${MOUNTS%%, \"uidMappings\"*}'}'
+    run -1 once true
+    [[ $output == *'mounts: idmap: needs uidMappings' ]]
+    nothing_left box
+}
+
+# 要件なし: 書くところではない
 @test "a mount made later on the host comes in with rslave, and not without it" {
     mkdir -p "$BOXES/shared/sub"
     mount --bind "$BOXES/shared" "$BOXES/shared"

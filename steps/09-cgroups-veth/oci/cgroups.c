@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define WAIT           10000 /* 消えるか、凍るまで待つ時間 [ms] */
@@ -21,49 +20,6 @@
 
 static struct hierarchy found[HIERARCHIES_MAX];
 static size_t count;
-
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
-}
-
-/* コンマで区切った list に word があるか */
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-
-    for (; *list != '\0'; list += strspn(list, " ,\n")) {
-        size_t next = strcspn(list, " ,\n");
-        if (next == length && strncmp(list, word, length) == 0)
-            return true;
-        list += next;
-    }
-    return false;
-}
-
-static bool read_text(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd == -1)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    close(fd);
-    text[length > 0 ? length : 0] = '\0';
-    return length >= 0;
-}
-
-static bool try_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd != -1 && write(fd, text, strlen(text)) != -1;
-    int error = errno;
-
-    if (fd != -1)
-        close(fd);
-    errno = error;
-    return ok;
-}
 
 const struct hierarchy *find_controller(const char *controller)
 {
@@ -198,7 +154,6 @@ static void enable_controllers(const char *parent)
         read_text(path_of("%s/cgroup.procs", parent), list, sizeof(list)) &&
         *list != '\0')
         return;
-
     if (!read_text(path_of("%s/cgroup.controllers", parent), list,
                    sizeof(list)))
         return;
@@ -274,7 +229,7 @@ static void remember(struct container *box)
 /* cgroup に書けないユーザー (rootless) は、頼まれていなければ、なしで動かす */
 static bool can_do_without(const struct container *box)
 {
-    return geteuid() != 0 || access("/proc/self/uid_map", R_OK) == -1 ||
+    return geteuid() != 0 ||
            json_path(box->config, "linux.cgroupsPath") == NULL;
 }
 
@@ -393,8 +348,6 @@ static void create_scope(struct container *box, pid_t pid)
     if (strstr(unit, ".scope") == NULL)
         refuse("config.json: linux.cgroupsPath: not slice:prefix:name");
     char *name = strrchr(slice, '/');
-    cJSON_AddStringToObject(box->state, "unit", unit);
-    container_save(box);
     start_scope(name == NULL ? "system.slice" : name + 1, unit, pid);
     for (int i = 0; !is_inside(pid, unit); i++) {
         if (i == WAIT)
@@ -635,7 +588,7 @@ void cgroups_open_trees(const struct container *box,
         find_groups_of("self");
     }
     for (size_t i = 0; i < count; i++)
-        trees[i] = open_tree_of(found[i].path, &plain, NULL);
+        trees[i] = open_tree_of(found[i].path, &plain, 0);
 }
 
 /* "cpu,cpuacct" というディレクトリに置き、cpu と cpuacct のリンクを足す */

@@ -22,10 +22,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* パスは 108 バイトまでなので、ディレクトリを開いて短く書く。unix(7) */
 int console_connect(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     char directory[PATH_MAX];
     const char *slash = strrchr(path, '/');
 
@@ -37,10 +35,8 @@ int console_connect(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (dir == -1 || fd == -1)
         die("open %s", directory);
-    if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
-                 fd_path(dir), slash == NULL ? path : slash + 1) >=
-        (int)sizeof(address.sun_path))
-        refuse("--console-socket: the name is too long");
+    struct sockaddr_un address =
+        socket_address(dir, slash == NULL ? path : slash + 1);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == -1)
         die("connect %s", path);
     close(dir);

@@ -119,6 +119,16 @@ static void set_pids(const cJSON *resources)
         value <= 0 ? "max" : path_of("%lld", value));
 }
 
+/* 書く。ほかの値を先に変えなければならないときだけ、false */
+static bool accepts(const char *path, const char *text)
+{
+    bool is_set = try_write(path, text);
+
+    if (!is_set && errno != EINVAL)
+        die("write %s", path);
+    return is_set;
+}
+
 /* v1 の memsw は、メモリーとスワップの合計。大きくするときは先に、小さくする
  * ときはあとに書かないと、EINVAL になる */
 static void set_memory_v1(const struct hierarchy *group, long long limit,
@@ -128,13 +138,7 @@ static void set_memory_v1(const struct hierarchy *group, long long limit,
 
     snprintf(path, sizeof(path), "%s/memory.limit_in_bytes", group->path);
     snprintf(text, sizeof(text), "%lld", limit);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd == -1)
-        die("open %s", path);
-    bool is_set = limit == 0 || write(fd, text, strlen(text)) != -1;
-    if (!is_set && errno != EINVAL)
-        die("write %s", path);
-    close(fd);
+    bool is_set = limit == 0 || accepts(path, text);
     if (swap != 0)
         write_file(path_of("%s/memory.memsw.limit_in_bytes", group->path),
                    "%lld", swap);
@@ -198,13 +202,7 @@ static void set_quota_v1(const struct hierarchy *group, long long quota,
 
     snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", group->path);
     snprintf(text, sizeof(text), "%llu", period);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd == -1)
-        die("open %s", path);
-    bool is_set = period == 0 || write(fd, text, strlen(text)) != -1;
-    if (!is_set && errno != EINVAL)
-        die("write %s", path);
-    close(fd);
+    bool is_set = period == 0 || accepts(path, text);
     if (quota != 0)
         set(group, "cpu.cfs_quota_us", NULL, path_of("%lld", quota));
     if (!is_set)

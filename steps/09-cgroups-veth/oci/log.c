@@ -48,14 +48,21 @@ void fail_to(int fd)
     undo = NULL;
 }
 
+const char *time_now(void)
+{
+    static char text[32];
+    time_t seconds = time(NULL);
+
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
+             gmtime_r(&seconds, &(struct tm){0}));
+    return text;
+}
+
 static void append_log(const char *level, const char *text)
 {
-    char now[32];
-    time_t seconds = time(NULL);
+    const char *now = time_now();
     cJSON *line = cJSON_CreateObject();
 
-    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ",
-             gmtime_r(&seconds, &(struct tm){0}));
     cJSON_AddStringToObject(line, "level", level);
     cJSON_AddStringToObject(line, "msg", text);
     cJSON_AddStringToObject(line, "time", now);

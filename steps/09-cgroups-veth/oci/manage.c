@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KILL_WAIT 10000 /* SIGKILL で終わるまで待つ [ms] */
@@ -121,7 +120,7 @@ static void kill_everything(const struct container *box)
     if (cgroups_is_frozen(box))
         cgroups_freeze(box, false);
     for (int i = 0; i < KILL_WAIT && cgroups_kill(box, SIGKILL); i++)
-        nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+        pause_briefly();
     if (fd != -1)
         poll(&end, 1, KILL_WAIT);
     if (fd != -1)

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define WRITABLE_MAX 64
+
 /* 古いヘッダーのために。mount_setattr(2) */
 #ifndef MOUNT_ATTR_RDONLY
 #define MOUNT_ATTR_RDONLY      0x00000001
@@ -188,7 +190,8 @@ struct mount_options read_mount_options(const cJSON *mount)
 
 /* --- ツリー --------------------------------------------------------------- */
 
-/* マッピングは、ユーザー名前空間で渡す。それだけのための子を作る */
+/* 親: マッピングは、ユーザー名前空間で渡す。それだけのための子を作る。書く相手の
+ * PID は、ホストの /proc のもの */
 static int user_namespace_of(const cJSON *mount)
 {
     struct gate gate = make_gate();
@@ -232,7 +235,7 @@ static void set_tree_propagation(int tree, unsigned long propagation)
 }
 
 int open_tree_of(const char *source, const struct mount_options *opt,
-                 const cJSON *mount)
+                 int user_namespace)
 {
     unsigned flags = opt->is_recursive ? AT_RECURSIVE : 0;
     struct mount_attr attr = {.attr_set = opt->set, .attr_clr = opt->clear};
@@ -241,17 +244,17 @@ int open_tree_of(const char *source, const struct mount_options *opt,
 
     if (tree == -1)
         die("open_tree %s", source);
-    if (cJSON_GetArraySize(json_get(mount, "uidMappings")) > 0) {
+    if (user_namespace > 0) {
         attr.attr_set |= MOUNT_ATTR_IDMAP;
-        attr.userns_fd = user_namespace_of(mount);
+        attr.userns_fd = user_namespace;
     }
     if ((attr.attr_set | attr.attr_clr) != 0 &&
         syscall(SYS_mount_setattr, tree, "",
                 AT_EMPTY_PATH | (opt->is_recursive_attr ? AT_RECURSIVE : 0),
                 &attr, sizeof(attr)) == -1)
         die("mount_setattr %s", source);
-    if (attr.attr_set & MOUNT_ATTR_IDMAP)
-        close(attr.userns_fd);
+    if (user_namespace > 0)
+        close(user_namespace);
     set_tree_propagation(tree, opt->propagation);
     return tree;
 }
@@ -264,41 +267,48 @@ void attach_tree(int tree, int target, const char *name)
     close(tree);
 }
 
-int open_source(const cJSON *mount, const struct mount_options *opt)
+int open_source(const cJSON *mount, const struct mount_options *opt,
+                const struct source *early)
 {
     const char *source = json_path(mount, "source");
 
     if (!opt->is_bind)
         return -1;
+    if (early->tree != 0)
+        return early->tree;
     if (source == NULL)
         refuse("config.json: mounts: source is missing");
-    return open_tree_of(source, opt, mount);
+    return open_tree_of(source, opt, early->user_namespace);
 }
 
 /* ユーザー名前空間の中の root には、元までたどる権限がないかもしれない。
- * 伝播 (shared) でつなぐものも、ホストのツリーからコピーする */
-int *open_sources(const cJSON *config, bool is_user_separate)
+ * 伝播 (shared) でつなぐものも、ホストのツリーからコピーする。ほかのものは、
+ * 前のマウントの中にあるかもしれないので、その番が来てから子が開く */
+struct source *open_sources(const cJSON *config, bool is_user_separate)
 {
     const cJSON *mounts = json_get(config, "mounts"), *mount;
-    int *trees = calloc(cJSON_GetArraySize(mounts) + 1, sizeof(int)), n = 0;
+    struct source *all = calloc(cJSON_GetArraySize(mounts) + 1, sizeof(*all)),
+                  *one = all;
     const char *root = json_string(config, "linux.rootfsPropagation");
     bool is_shared = root != NULL && propagation_of(root) & MS_SHARED;
 
-    if (trees == NULL)
+    if (all == NULL)
         die("calloc");
     cJSON_ArrayForEach(mount, mounts) {
         struct mount_options opt = read_mount_options(mount);
         bool has_maps = cJSON_GetArraySize(json_get(mount, "uidMappings")) > 0;
         if (opt.is_mapped && !has_maps)
             refuse("config.json: mounts: idmap: needs uidMappings");
-        /* マッピングを書く相手の PID は、ホストの /proc のもの */
-        bool is_early = is_user_separate || has_maps ||
-                        (is_shared && opt.propagation & MS_SHARED);
         if (opt.is_bind)
             json_make_absolute(mount, "source");
-        trees[n++] = is_early ? open_source(mount, &opt) : -1;
+        if (opt.is_bind && has_maps)
+            one->user_namespace = user_namespace_of(mount);
+        if (opt.is_bind &&
+            (is_user_separate || (is_shared && opt.propagation & MS_SHARED)))
+            one->tree = open_source(mount, &opt, one);
+        one++;
     }
-    return trees;
+    return all;
 }
 
 bool is_type(const cJSON *mount, const char *type)
@@ -367,13 +377,21 @@ void keep_mode(const cJSON *mount_entry, struct mount_options *opt)
     const char *path = json_path(mount_entry, "destination");
     int fd = is_type(mount_entry, "tmpfs") ? open_in_root(path, O_PATH, 0) : -1;
 
-    if (fd == -1 || strstr(opt->data, "mode=") != NULL)
+    if (fd == -1)
         return;
-    if (fstat(fd, &status) == 0 && length + 16 < sizeof(opt->data))
+    if (strstr(opt->data, "mode=") == NULL && fstat(fd, &status) == 0 &&
+        length + 16 < sizeof(opt->data))
         snprintf(opt->data + length, 16, "%smode=%o", length > 0 ? "," : "",
                  status.st_mode & 07777);
     close(fd);
 }
+
+/* 読み取り専用の tmpfs。中のマウントとデバイスができるまで、待たせておく */
+static struct {
+    int fd;
+    unsigned long flags;
+} writable[WRITABLE_MAX];
+static size_t writable_count;
 
 void mount_file_system(const cJSON *mount_entry, int target,
                        const struct mount_options *opt)
@@ -382,29 +400,41 @@ void mount_file_system(const cJSON *mount_entry, int target,
     const char *type = json_string(mount_entry, "type");
     const char *source = json_string(mount_entry, "source");
     bool is_tmpfs = type != NULL && strcmp(type, "tmpfs") == 0;
-    unsigned long late = is_tmpfs ? MS_RDONLY : 0; /* 中身を入れてから */
+    unsigned long late = is_tmpfs ? opt->flags & MS_RDONLY : 0;
 
     if (mount(source == NULL ? type : source, fd_path(target), type,
               opt->flags & ~late, opt->data) == -1)
         die("mount %s", path);
     if (is_tmpfs && opt->copy_up)
         copy_up(target, path);
-    /* /dev は、デバイスを作ってから (cover_paths) */
-    if (strcmp(path, "/dev") == 0)
-        late = 0;
-    if (!(opt->flags & late) && opt->propagation == 0)
+    if (late == 0 && opt->propagation == 0)
         return;
     int top = open_in_root(path, O_PATH, 0);
     if (top == -1)
         die("openat2 %s", path);
-    if (opt->flags & late &&
-        mount(NULL, fd_path(top), NULL, MS_REMOUNT | MS_BIND | opt->flags,
-              NULL) == -1)
-        die("mount %s", path);
     if (opt->propagation != 0 &&
         mount(NULL, fd_path(top), NULL, opt->propagation, NULL) == -1)
         die("mount %s", path);
-    close(top);
+    if (late == 0) {
+        close(top);
+        return;
+    }
+    if (writable_count == WRITABLE_MAX)
+        refuse("config.json: mounts: too many read-only tmpfs");
+    writable[writable_count].fd = top;
+    writable[writable_count++].flags = opt->flags;
+}
+
+static void lock_mounts(void)
+{
+    while (writable_count > 0) {
+        writable_count--;
+        if (mount(NULL, fd_path(writable[writable_count].fd), NULL,
+                  MS_REMOUNT | MS_BIND | writable[writable_count].flags,
+                  NULL) == -1)
+            die("mount a read-only tmpfs");
+        close(writable[writable_count].fd);
+    }
 }
 
 /* 自分に重ねて、重ねたほうだけを読み取り専用にする。"/" は、もう重ねてある */
@@ -426,7 +456,7 @@ void make_read_only(const char *path)
         return;
     if (target == -1)
         die("openat2 %s", path);
-    attach_tree(open_tree_of(fd_path(target), &opt, NULL), target, path);
+    attach_tree(open_tree_of(fd_path(target), &opt, 0), target, path);
     close(target);
 }
 
@@ -461,28 +491,11 @@ static void mask_path(const char *path)
     close(target);
 }
 
-/* デバイスを作り終えたので、頼まれていれば、ここで */
-static void finish_dev(const cJSON *config)
-{
-    const cJSON *entry;
-
-    cJSON_ArrayForEach(entry, json_get(config, "mounts")) {
-        struct mount_options opt = read_mount_options(entry);
-        int dev = -1;
-        if (strcmp(json_path(entry, "destination"), "/dev") == 0 &&
-            is_type(entry, "tmpfs") && opt.flags & MS_RDONLY)
-            dev = open_in_root("/dev", O_PATH, 0);
-        if (dev != -1 && mount(NULL, fd_path(dev), NULL,
-                               MS_REMOUNT | MS_BIND | opt.flags, NULL) == -1)
-            die("mount /dev");
-    }
-}
-
 void cover_paths(const cJSON *config)
 {
     char **path = json_strings(config, "linux.readonlyPaths");
 
-    finish_dev(config);
+    lock_mounts();
     for (; *path != NULL; path++)
         make_read_only(*path);
     for (path = json_strings(config, "linux.maskedPaths"); *path != NULL;

@@ -11,33 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct {
-    const char *name; /* /proc/PID/ns での名前 */
-    uint64_t flag;
-} namespaces_of_proc[] = {
-    {"cgroup", CLONE_NEWCGROUP}, {"ipc", CLONE_NEWIPC}, {"mnt", CLONE_NEWNS},
-    {"net", CLONE_NEWNET},       {"pid", CLONE_NEWPID}, {"time", CLONE_NEWTIME},
-    {"user", CLONE_NEWUSER},     {"uts", CLONE_NEWUTS},
-};
-
-#define PROC_KINDS (sizeof(namespaces_of_proc) / sizeof(namespaces_of_proc[0]))
-
 /* 同じ名前空間は、同じ inode になる。namespaces(7) */
-static bool is_same_file(const char *path, const char *name)
+bool is_own_namespace(const char *path, const char *proc_name)
 {
     struct stat one, own;
 
-    return stat(path, &one) == 0 &&
-           stat(path_of("/proc/self/ns/%s", name), &own) == 0 &&
+    return path != NULL && stat(path, &one) == 0 &&
+           stat(path_of("/proc/self/ns/%s", proc_name), &own) == 0 &&
            one.st_dev == own.st_dev && one.st_ino == own.st_ino;
-}
-
-bool is_own_namespace(const char *path, uint64_t flag)
-{
-    for (size_t i = 0; path != NULL && i < PROC_KINDS; i++)
-        if (namespaces_of_proc[i].flag == flag)
-            return is_same_file(path, namespaces_of_proc[i].name);
-    return false;
 }
 
 uint64_t different_namespaces(pid_t pid)
@@ -45,11 +26,11 @@ uint64_t different_namespaces(pid_t pid)
     uint64_t flags = 0;
     char path[64];
 
-    for (size_t i = 0; i < PROC_KINDS; i++) {
-        const char *name = namespaces_of_proc[i].name;
-        snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
-        if (access(path, F_OK) == 0 && !is_same_file(path, name))
-            flags |= namespaces_of_proc[i].flag;
+    for (int i = 0; i < KINDS; i++) {
+        snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kinds[i].proc_name);
+        if (access(path, F_OK) == 0 &&
+            !is_own_namespace(path, kinds[i].proc_name))
+            flags |= kinds[i].flag;
     }
     return flags;
 }

@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 #include <limits.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #define HIERARCHIES_MAX 32 /* cgroup の階層の数 */
 #define RUNTIME         "step09-oci"
@@ -51,6 +52,9 @@ bool enters_container(const struct options_oci *opt);
 _Noreturn void refuse(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
+/* 今の UTC の時刻: "2026-01-02T03:04:05Z"。次に呼ぶまで有効 */
+const char *time_now(void);
+
 /* 終わらないほかは、refuse() と同じ。level は "warning" になる。子の警告も、
  * コンテナの stderr でなく、親のほうに出る */
 void warn_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -85,10 +89,18 @@ void gate_tell(int fd, enum signal_kind kind, int value);
  * EOF なら、相手が死んだ。閉じれば成功とする相手なら、may_close */
 int gate_expect(int fd, enum signal_kind kind, bool may_close);
 
+/* 起きるのを調べるあいだの、1 ミリ秒 */
+void pause_briefly(void);
+
+/* directory の中の name というソケット。パスは 108 バイトまでなので、
+ * fd から短く書く。unix(7) */
+struct sockaddr_un socket_address(int directory, const char *name);
+
 /* 状態のディレクトリに、start を待つソケットを作る。子の用意ができたら、名前を
  * 付け替える。状態が created かどうかは、その名前があるかで決まる */
 int start_gate_listen(int directory);
 void start_gate_ready(int directory);
+bool start_gate_is_pending(int directory); /* まだ用意の途中か */
 bool start_gate_exists(int directory);
 int start_gate_connect(int directory);
 void start_gate_forget(int directory);
@@ -191,20 +203,26 @@ struct mount_options read_mount_options(const cJSON *mount);
 unsigned long propagation_of(const char *name);
 void add_mount_words(cJSON *to); /* 使える語を、to の mountOptions に */
 
-/* 親: source を、まだどこにもマウントしていないツリーとして開き、オプションを
- * 付ける。ホストの権限で開くので、コンテナからは届かないものでもよい。
+/* source を、まだマウントしていないツリーとして開き、オプションを付ける。
+ * user_namespace はマッピングで、なければ 0。使ったら閉じる。
  * open_tree(2), mount_setattr(2) */
 int open_tree_of(const char *source, const struct mount_options *opt,
-                 const cJSON *mount);
+                 int user_namespace);
 
 /* ツリーを target に置く。move_mount(2) */
 void attach_tree(int tree, int target, const char *name);
 
-/* bind マウントの元のツリー。bind でなければ -1 */
-int open_source(const cJSON *mount, const struct mount_options *opt);
+/* 親が先に開いておいたもの。なければ 0 */
+struct source {
+    int tree, user_namespace; /* ツリーと、マッピング (idmap) */
+};
 
-/* 親: ホストの権限で開いておくべき元を、mounts の順に並べて返す。ほかは -1 */
-int *open_sources(const cJSON *config, bool is_user_separate);
+/* 親: ホストの権限で開いておくべきものを、mounts の順に並べて返す */
+struct source *open_sources(const cJSON *config, bool is_user_separate);
+
+/* bind マウントの元のツリー。bind でなければ -1 */
+int open_source(const cJSON *mount, const struct mount_options *opt,
+                const struct source *early);
 bool is_type(const cJSON *mount, const char *type);
 
 /* 子: config.json の 1 つを、target にマウントする。mount(2) */
@@ -226,8 +244,16 @@ void cover_paths(const cJSON *config);
 
 void populate_dev(const cJSON *config);
 
+#define KINDS 8
+
+/* 名前空間の種類の表。main.c にある */
+extern const struct namespace_kind {
+    const char *name, *proc_name;
+    uint64_t flag; /* clone3(2) */
+} kinds[KINDS];
+
 /* path の名前空間に、自分ももういるか。path が NULL なら false */
-bool is_own_namespace(const char *path, uint64_t flag);
+bool is_own_namespace(const char *path, const char *proc_name);
 
 /* pid のいる名前空間のうち、自分とは違うもの。clone3(2) のフラグ */
 uint64_t different_namespaces(pid_t pid);

@@ -61,8 +61,8 @@ static const struct option_row command_rows[] = {
     {"no-new-privs", 0, FLAG, FIELD(no_new_privs)},
     {"ignore-paused", 0, FLAG, FIELD(ignore_paused)},
     {"all", 'a', FLAG, FIELD(all)},
-    {"force", 0, FLAG, FIELD(force)},
-    {"format", 0, TEXT, FIELD(format)},
+    {"force", 'f', FLAG, FIELD(force)},
+    {"format", 'f', TEXT, FIELD(format)},
     {"quiet", 'q', FLAG, FIELD(quiet)},
     {"resources", 'r', PATH, FIELD(resources)},
     {"help", 'h', FLAG, FIELD(help)},
@@ -99,34 +99,34 @@ static const struct {
 static const struct {
     const char *name, *options;
     bool has_id, enters;
+    bool has_args; /* 名前より後ろは、ほかのコマンドのもの */
 } commands[] = {
     {"create",
      "bundle config pid-file console-socket preserve-fds no-new-keyring help",
-     true, true},
+     true, true, false},
     {"run",
      "bundle config pid-file console-socket preserve-fds no-new-keyring "
      "detach keep help",
-     true, true},
+     true, true, false},
     {"exec",
      "process pid-file console-socket preserve-fds detach tty cwd user env "
-     "additional-gids cap "
-     "no-new-privs ignore-paused help",
-     true, true},
-    {"start", "help", true, false},
-    {"state", "help", true, false},
-    {"kill", "all help", true, false},
-    {"delete", "force help", true, false},
-    {"ps", "format help", true, false},
-    {"pause", "help", true, false},
-    {"resume", "help", true, false},
+     "additional-gids cap no-new-privs ignore-paused help",
+     true, true, true},
+    {"start", "help", true, false, false},
+    {"state", "help", true, false, false},
+    {"kill", "all help", true, false, false},
+    {"delete", "force help", true, false, false},
+    {"ps", "format help", true, false, true},
+    {"pause", "help", true, false, false},
+    {"resume", "help", true, false, false},
     {"update",
      "resources memory memory-reservation memory-swap pids-limit cpu-quota "
      "cpu-period cpu-burst cpu-share cpu-idle blkio-weight cpuset-cpus "
      "cpuset-mems cpu-rt-period cpu-rt-runtime help",
-     true, false},
-    {"list", "format quiet help", false, false},
-    {"spec", "bundle help", false, false},
-    {"features", "help", false, false},
+     true, false, false},
+    {"list", "format quiet help", false, false, true},
+    {"spec", "bundle help", false, false, false},
+    {"features", "help", false, false, false},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -257,33 +257,17 @@ static const struct option_row *find_letter(const struct option_row *rows,
                                             size_t count, const char *allowed,
                                             int letter)
 {
-    if (letter == 'f')
-        letter = strstr(allowed, "force") != NULL ? 'F' : 'T';
     for (size_t i = 0; i < count; i++)
-        if ((letter == 'F' && strcmp(rows[i].name, "force") == 0) ||
-            (letter == 'T' && strcmp(rows[i].name, "format") == 0) ||
-            (rows[i].letter != 0 && rows[i].letter == letter))
+        if (rows[i].letter == letter && has_word(allowed, rows[i].name))
             return &rows[i];
     return NULL;
 }
 
-static bool is_allowed(const char *allowed, const char *name)
-{
-    size_t length = strlen(name);
-
-    for (; *allowed != '\0'; allowed += strspn(allowed, " ")) {
-        size_t next = strcspn(allowed, " ");
-        if (next == length && strncmp(allowed, name, length) == 0)
-            return true;
-        allowed += next;
-    }
-    return false;
-}
-
-/* rows のうち allowed にあるものを読む。getopt_long(3) */
+/* rows のうち allowed にあるものを読む。stops なら、オプションでない語で
+ * やめる。getopt_long(3) */
 static void read_options(struct options_oci *opt, int argc, char *argv[],
                          const struct option_row *rows, size_t count,
-                         const char *allowed)
+                         const char *allowed, bool stops)
 {
     struct option longs[ROWS_MAX] = {0};
     int found;
@@ -295,11 +279,7 @@ static void read_options(struct options_oci *opt, int argc, char *argv[],
     }
     optind = 0; /* 2 度目の getopt も、初めから */
     opterr = 0;
-    /* exec と ps の、名前より後ろは、コマンドのもの。ほかでは、名前のあとに
-     * オプションを書いてもよい */
     const char *letters = "+:b:p:u:e:c:g:r:f::dtaqvh";
-    bool stops = is_allowed(allowed, "log") || is_allowed(allowed, "user") ||
-                 is_allowed(allowed, "format");
     while ((found = getopt_long(argc, argv, letters + !stops, longs, NULL)) !=
            -1) {
         const struct option_row *row =
@@ -307,7 +287,7 @@ static void read_options(struct options_oci *opt, int argc, char *argv[],
                           : find_letter(rows, count, allowed, found);
         if (found == ':')
             usage_error("%s: needs a value", argv[optind - 1]);
-        if (row == NULL || !is_allowed(allowed, row->name))
+        if (row == NULL || !has_word(allowed, row->name))
             usage_error("%s: unknown option", argv[optind - 1]);
         /* -f json のように、離して書いた値 */
         if (found == 'f' && row->kind == TEXT && optarg == NULL)
@@ -333,7 +313,7 @@ static void read_command(struct options_oci *opt, int argc, char *argv[])
         fail_with(255); /* コマンドのステータスと、見分けられるように */
     read_options(opt, argc, argv, command_rows,
                  sizeof(command_rows) / sizeof(command_rows[0]),
-                 commands[i].options);
+                 commands[i].options, commands[i].has_args);
     if (commands[i].has_id) {
         if (optind == argc)
             usage_error("%s: container id is missing", opt->command);
@@ -360,8 +340,8 @@ struct options_oci parse_command_line(int argc, char *argv[])
     read_options(
         &opt, argc, argv, global_rows,
         sizeof(global_rows) / sizeof(global_rows[0]),
-        "root log log-format systemd-cgroup cgroup-manager debug version "
-        "help");
+        "root log log-format systemd-cgroup cgroup-manager debug version help",
+        true);
     opt.systemd_cgroup |= opt.cgroup_manager != NULL &&
                           strcmp(opt.cgroup_manager, "systemd") == 0;
     if (opt.version) {

@@ -265,44 +265,6 @@ void set_personality(const cJSON *config)
 
 /* --- コマンド ------------------------------------------------------------- */
 
-static int refusal(const char *path)
-{
-    struct stat file;
-
-    if (stat(path, &file) == -1)
-        return errno;
-    if (!S_ISREG(file.st_mode))
-        return EACCES;
-    return eaccess(path, X_OK) == -1 ? errno : 0;
-}
-
-static const char *search(const char *command)
-{
-    static char found[PATH_MAX];
-    const char *path = getenv("PATH");
-    int error = ENOENT;
-
-    if (strchr(command, '/') != NULL || path == NULL) {
-        errno = refusal(command);
-        return errno == 0 ? command : NULL;
-    }
-    for (;; path++) {
-        int length = strcspn(path, ":");
-        snprintf(found, sizeof(found), "%.*s%s%s", length, path,
-                 length == 0 ? "" : "/", command);
-        int why = *command == '\0' ? ENOENT : refusal(found);
-        if (why == 0)
-            return found;
-        if (why == EACCES)
-            error = EACCES;
-        path += length;
-        if (*path == '\0')
-            break;
-    }
-    errno = error;
-    return NULL;
-}
-
 /* create のうちに失敗させる。start まで進むと、エンジンは 127 にできない。
  * seccomp のフィルターがあると、調べられないこともある。だから、先に、
  * 少しだけそのユーザーになって調べる */
@@ -318,14 +280,14 @@ const char *look_up(const cJSON *process)
             uid = gid = 0; /* 許可を調べられない */
     if (setresgid(-1, gid, -1) == -1 || setresuid(-1, uid, -1) == -1)
         die("setresuid %u", uid);
-    const char *path = search(command);
-    int error = errno;
+    const char *path = getenv("PATH") == NULL ? command : find_command(command);
+    int error = command_refusal(path); /* 見つからなければ ENOENT */
     if (setresuid(-1, 0, -1) == -1 || setresgid(-1, 0, -1) == -1)
         die("setresuid 0");
     errno = error;
-    if (path == NULL && error == ENOENT) /* エンジンは、この言葉を探す */
+    if (error == ENOENT) /* エンジンは、この言葉を探す */
         die("exec: \"%.1000s\": executable file not found in $PATH", command);
-    if (path == NULL)
+    if (error != 0)
         die("exec %.1000s", command);
     return path;
 }

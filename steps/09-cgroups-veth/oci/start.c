@@ -23,16 +23,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KINDS 8
-
-static const struct {
-    const char *name;
-    uint64_t flag;
-} kinds[KINDS] = {
-    {"ipc", CLONE_NEWIPC},       {"network", CLONE_NEWNET},
-    {"uts", CLONE_NEWUTS},       {"pid", CLONE_NEWPID},
-    {"mount", CLONE_NEWNS},      {"time", CLONE_NEWTIME},
-    {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER},
+/* 終わりの user には、終わりに入る。2 つ目は、/proc/PID/ns での名前 */
+const struct namespace_kind kinds[KINDS] = {
+    {"ipc", "ipc", CLONE_NEWIPC},          {"network", "net", CLONE_NEWNET},
+    {"uts", "uts", CLONE_NEWUTS},          {"pid", "pid", CLONE_NEWPID},
+    {"mount", "mnt", CLONE_NEWNS},         {"time", "time", CLONE_NEWTIME},
+    {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"user", "user", CLONE_NEWUSER},
 };
 
 static int kind_of(const cJSON *entry)
@@ -64,7 +60,7 @@ static struct namespaces read_namespaces(const cJSON *config)
         if (ns.all & kinds[kind].flag)
             refuse("config.json: linux.namespaces: %s is there twice",
                    kinds[kind].name);
-        if (is_own_namespace(path, kinds[kind].flag))
+        if (is_own_namespace(path, kinds[kind].proc_name))
             continue; /* 分けないのと同じ */
         ns.all |= kinds[kind].flag;
         if (path == NULL || *path == '\0')
@@ -111,7 +107,7 @@ static void bind_rootfs(const char *rootfs)
 /* path はイメージの中のリンクかもしれない。RESOLVE_IN_ROOT なら、どうたどっても
  * ルートの外には出ない。proc と sysfs では、リンクそのものを断る: 別の場所に
  * マウントさせ、本物の /proc を偽物にできる (CVE-2019-19921)。openat2(2) */
-static void mount_one(const cJSON *mount, int tree)
+static void mount_one(const cJSON *mount, const struct source *early)
 {
     struct mount_options opt = read_mount_options(mount);
     const char *path = json_path(mount, "destination");
@@ -124,8 +120,7 @@ static void mount_one(const cJSON *mount, int tree)
         cgroups_attach_trees(path, &opt);
         return;
     }
-    if (tree == -1)
-        tree = open_source(mount, &opt);
+    int tree = open_source(mount, &opt, early);
     if (tree != -1 && fstat(tree, &status) == -1)
         die("fstat %s", path);
     /* ここに書く: proc と sysfs のマウント先には、リンクを許さない */
@@ -165,7 +160,7 @@ struct launch {
     int init; /* exec: コンテナの最初のプロセス。pidfd_open(2) */
     int start; /* create: start を待つソケット */
     int console; /* 端末のマスターを渡す先。なければ 0 */
-    int *trees; /* bind マウントの元 */
+    struct source *sources; /* bind マウントの元 */
     unsigned keep; /* コマンドに渡す fd の数 */
 };
 
@@ -217,7 +212,7 @@ static void mount_all(const struct launch *it)
     int n = 0;
 
     cJSON_ArrayForEach(mount, json_get(config, "mounts"))
-        mount_one(mount, it->trees[n++]);
+        mount_one(mount, &it->sources[n++]);
     populate_dev(config);
     if (it->console != 0)
         console_open(it->console, it->process, true);
@@ -340,7 +335,7 @@ static void create_container(const struct options_oci *opt, int pair[2])
     on_failure(undo_create);
     it.console = open_console(opt, it.process, pair);
     it.start = start_gate_listen(box.directory);
-    it.trees = open_sources(config, it.ns.all & CLONE_NEWUSER);
+    it.sources = open_sources(config, it.ns.all & CLONE_NEWUSER);
     if (!opt->systemd_cgroup)
         it.cgroups = cgroups_create(&box);
     newborn = spawn(&it, it.ns.fresh, container_init);

@@ -5,13 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ID_CHARACTERS \
@@ -62,12 +60,10 @@ static int open_state(const struct options_oci *opt)
 
 static void lock_state(int fd)
 {
-    struct timespec interval = {.tv_nsec = 1000 * 1000};
-
     for (int i = 0; i < LOCK_WAIT; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return;
-        nanosleep(&interval, NULL);
+        pause_briefly();
     }
     die("flock the state directory");
 }
@@ -107,8 +103,7 @@ static cJSON *read_json(int directory, const char *name)
 struct container container_create(const struct options_oci *opt, cJSON *config)
 {
     struct container box = {.id = opt->id, .root = opt->root, .config = config};
-    char now[32], bundle[PATH_MAX];
-    time_t seconds = time(NULL);
+    char bundle[PATH_MAX];
 
     check_id(opt->id);
     make_root(opt->root);
@@ -125,13 +120,11 @@ struct container container_create(const struct options_oci *opt, cJSON *config)
     if (box.directory == -1)
         die("open %s/%s", opt->root, opt->id);
     lock_state(box.directory);
-    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ",
-             gmtime_r(&seconds, &(struct tm){0}));
     if (getcwd(bundle, sizeof(bundle)) == NULL)
         die("getcwd");
     box.state = cJSON_CreateObject();
     cJSON_AddStringToObject(box.state, "bundle", bundle);
-    cJSON_AddStringToObject(box.state, "created", now);
+    cJSON_AddStringToObject(box.state, "created", time_now());
     cJSON_AddNumberToObject(box.state, "pid", 0);
     cJSON_AddNumberToObject(box.state, "startTime", 0);
     cJSON_AddArrayToObject(box.state, "cgroups");
@@ -216,16 +209,11 @@ pid_t container_pid(const struct container *box)
     return pid > 0 && time != 0 && start_time_of(pid) == time ? pid : 0;
 }
 
-static bool is_being_created(const struct container *box)
-{
-    return faccessat(box->directory, "creating.sock", F_OK, 0) == 0;
-}
-
 const char *container_status(const struct container *box)
 {
     if (container_pid(box) == 0)
         return "stopped";
-    if (is_being_created(box))
+    if (start_gate_is_pending(box->directory))
         return "creating";
     if (cgroups_is_frozen(box))
         return "paused";

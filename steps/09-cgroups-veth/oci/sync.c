@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CREATING "creating.sock"
@@ -72,14 +73,19 @@ int gate_expect(int fd, enum signal_kind kind, bool may_close)
     return 0;
 }
 
-/* ソケットのパスは 108 バイトまで。/proc/self/fd/N から短く書く。unix(7) */
-static struct sockaddr_un address_of(int directory, const char *name)
+struct sockaddr_un socket_address(int directory, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s",
-             directory, name);
+    if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
+                 fd_path(directory), name) >= (int)sizeof(address.sun_path))
+        refuse("socket %.100s: the name is too long", name);
     return address;
+}
+
+void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
 }
 
 static int make_socket(void)
@@ -93,7 +99,7 @@ static int make_socket(void)
 
 int start_gate_listen(int directory)
 {
-    struct sockaddr_un address = address_of(directory, CREATING);
+    struct sockaddr_un address = socket_address(directory, CREATING);
     int fd = make_socket();
 
     if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == -1)
@@ -109,6 +115,11 @@ void start_gate_ready(int directory)
         die("rename " CREATING);
 }
 
+bool start_gate_is_pending(int directory)
+{
+    return faccessat(directory, CREATING, F_OK, 0) == 0;
+}
+
 bool start_gate_exists(int directory)
 {
     return faccessat(directory, CREATED, F_OK, 0) == 0;
@@ -116,7 +127,7 @@ bool start_gate_exists(int directory)
 
 int start_gate_connect(int directory)
 {
-    struct sockaddr_un address = address_of(directory, CREATED);
+    struct sockaddr_un address = socket_address(directory, CREATED);
     int fd = make_socket();
 
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == -1)
