@@ -190,8 +190,8 @@ struct mount_options read_mount_options(const cJSON *mount)
 
 /* --- ツリー --------------------------------------------------------------- */
 
-/* 親: マッピングは、ユーザー名前空間で渡す。それだけのための子を作る。書く相手の
- * PID は、ホストの /proc のもの */
+/* 親: マッピングは、ユーザー名前空間で渡す。それだけのための子を作る。
+ * 書く相手の PID は、ホストの /proc のもの */
 static int user_namespace_of(const cJSON *mount)
 {
     struct gate gate = make_gate();
@@ -386,7 +386,7 @@ void keep_mode(const cJSON *mount_entry, struct mount_options *opt)
     close(fd);
 }
 
-/* 読み取り専用の tmpfs。中のマウントとデバイスができるまで、待たせておく */
+/* 読み取り専用の tmpfs。その下のマウントとデバイスができるまで、待たせておく */
 static struct {
     int fd;
     unsigned long flags;
