@@ -21,8 +21,13 @@ if [ ! -O "$dir" ] || [ -L "$dir" ]; then
     fail "$dir: not mine" 'そのディレクトリを消します'
 fi
 
-# conmon の cgroup は作らない
-printf '[containers]\ncgroups = "no-conmon"\n' >"$dir/containers.conf"
+# conmon の cgroup は作らない。上限は今のまま: 上げられない機械 (コンテナ内など) もある。
+# プロセスの数は、podman が自分を pid_max までにしてから始める
+files=$(awk '/^Max open files/ { print $(NF - 1) }' /proc/self/limits)
+processes=$(awk 'FNR == NR { most = $1 } /^Max processes/ { print $3 < most ? $3 : most }' \
+    /proc/sys/kernel/pid_max /proc/self/limits)
+printf '[containers]\ncgroups = "no-conmon"\ndefault_ulimits = ["nofile=%s:%s", "nproc=%s:%s"]\n' \
+    "$files" "$files" "$processes" "$processes" >"$dir/containers.conf"
 
 status=0
 CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
