@@ -829,6 +829,13 @@ END
 }
 
 # 要件なし: 書くところではない
+@test "signals that the caller ignores or blocks are as usual again for the command" {
+    bundle box grep -E 'SigBlk|SigIgn' /proc/self/status
+    run -0 within 5 env --ignore-signal=USR1,PIPE --block-signal=USR2 "$BIN" --root "$STATES" run --bundle "$BOXES/box" box
+    [ "$output" = $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000' ]
+}
+
+# 要件なし: 書くところではない
 @test "a mount made later on the host comes in with rslave, and not without it" {
     mkdir -p "$BOXES/shared/sub"
     mount --bind "$BOXES/shared" "$BOXES/shared"
