@@ -7,8 +7,6 @@
 load helpers
 
 setup_file() {
-    # この機械のファイルシステムの上では、overlay を使えない
-    export STORAGE_DRIVER=vfs
     export RUNTIME=/usr/local/sbin/step09-oci IMAGE=/var/lib/engines-base.tar
     install "$TOP/step09-oci" "$RUNTIME"
     tar -C "$TOP/rootfs/fs" -cf "$IMAGE" .
@@ -19,7 +17,7 @@ setup() {
 }
 
 teardown() {
-    podman rm --all --force --time 0 >/dev/null 2>&1 || true
+    pod rm --all --force --time 0 >/dev/null 2>&1 || true
 }
 
 teardown_file() {
@@ -27,18 +25,19 @@ teardown_file() {
     rm -f "$RUNTIME" "$IMAGE" /etc/docker/daemon.json
 }
 
+# この機械のファイルシステムの上では、overlay を使えない
 pod() {
-    timeout 120 podman --runtime "$RUNTIME" "$@"
+    timeout 120 podman --storage-driver vfs --runtime "$RUNTIME" "$@"
 }
 
 @test "podman with systemd's manager: the scope has the limits, exec joins it, and it is gone afterwards" {
     requires podman
-    run -0 podman info --format '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}}'
+    run -0 pod info --format '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}}'
     [ "$output" = "systemd v2" ]
-    podman import --quiet "$IMAGE" base
+    pod import --quiet "$IMAGE" base
     run -0 pod run -d --name one --network none --memory 64m --pids-limit 50 --cpus 0.5 base sleep 1000
     local id=$output pid scope
-    pid=$(podman inspect --format '{{.State.Pid}}' one)
+    pid=$(pod inspect --format '{{.State.Pid}}' one)
     scope=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")
     [[ $scope == *"/libpod-$id.scope"* ]]
     [ "$(cat "$scope/memory.max")" = 67108864 ]
