@@ -15,8 +15,10 @@ while (($#)); do
     case $1 in
     --bin) bin=$2 && shift ;;
     --watch) watch=1 ;;
-    0[1-9] | 09-oci) step=$1 ;;
-    *) fail "no such step: $1" '01 から 09 を指定します: make check05' 2 ;;
+    *)
+        is_step "$1" || fail "no such step: $1" '01 から 09 を指定します: make check05' 2
+        step=$1
+        ;;
     esac
     shift
 done
