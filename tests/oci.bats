@@ -133,10 +133,10 @@ teardown() {
     local name
     for name in prestart createRuntime createContainer; do
         HOOKS=
-        hook $name 'exit 3'
+        hook $name 'echo no eth0 >&2; exit 3'
         bundle box true
         run -1 create box
-        [[ $output == *"hooks.$name: /bin/sh: exit status 3"* ]]
+        [[ $output == *"hooks.$name: /bin/sh: exit status 3: no eth0" ]]
         nothing_left box
     done
     HOOKS=
@@ -584,11 +584,14 @@ $BOXES/out" ]
 
 # 要件なし: 書くところではない
 @test "exec: --cwd, --env, --user, --process, --cap, stdin; a stopped or unknown one is refused" {
-    PROCESS='"env": ["PATH=/bin", "FROM=config"], "capabilities": {}' start_box
+    PROCESS='"env": ["PATH=/bin", "FROM=config"], "capabilities": {"bounding": ["CAP_KILL"], "inheritable": ["CAP_KILL"]}' start_box
     run -0 oci exec --cwd /tmp --env MORE=1 --env FROM=exec --user 1000:1001 box \
         sh -c 'pwd; echo $MORE $FROM; id -u; id -g; grep CapEff /proc/self/status'
     [ "${lines[*]}" = $'/tmp 1 exec 1000 1001 CapEff:\t0000000000000000' ]
     run -0 oci exec --cap CAP_KILL box grep CapEff /proc/self/status
+    [ "$output" = $'CapEff:\t0000000000000020' ]
+    # root でなければ、アンビエントのものだけが残る
+    run -0 oci exec --user 1000 --cap CAP_KILL --cap CAP_CHOWN box grep CapEff /proc/self/status
     [ "$output" = $'CapEff:\t0000000000000020' ]
     to_strings sh -c 'cat; echo $A; exit 6'
     echo '{"args": '"$STRINGS"', "cwd": "/", "env": ["PATH=/bin", "A=b"], "user": {"uid": 7, "gid": 8}}' >"$BOXES/process.json"
@@ -626,6 +629,10 @@ at_terminal() {
     [[ $output == */dev/pts/0* && $output == *'33 77'* && $output == *'[typed]'* && $output == *'status=4'* ]]
     # 端末がなければ、端末のないまま
     run -1 oci exec box test -t 0
+    # パイプに出すときは、改行の前に CR がない
+    PROCESS='"terminal": true' bundle piped echo hello
+    run at_terminal "$BIN --root $STATES run --bundle $BOXES/piped piped | tr '\\r' @"
+    [[ $output == *hello* && $output != *hello@* ]]
 }
 
 # 要件なし: 書くところではない

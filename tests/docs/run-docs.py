@@ -133,7 +133,7 @@ def run_all(options):
                    'limit': LIMIT, 'patience': options.patience} for index in indexes]
     # 待つ時間が長いので、CPU より多く並べる。cgroup v2 は分けられないので、1 つずつ
     workers = 2 * os.cpu_count() if run.cgroup_version() == '1' else 1
-    total, differs = collections.Counter(), set()
+    total, differs, failures = collections.Counter(), set(), []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         # 長い文書から始めると、最後に 1 つだけを待つことが少ない
         futures = {id(unit): pool.submit(run_unit, unit) for unit in
@@ -144,11 +144,17 @@ def run_all(options):
             if options.update:          # 書き直した出力は、もう失敗ではない
                 failed -= result['differs']
                 update(unit['path'], result['updates'])
-            report(unit, {**result, 'failed': failed})
+            result['failed'] = failed
+            if failed:
+                failures.append((unit, result))
+            else:
+                report(unit, result)
             if result['differs']:
                 differs.add(unit['step'] if '/' in unit['path'] else 'README')
             total.update(passed=max(0, result['blocks'] - failed), failed=failed,
                          skipped=len(result['skips']))
+    for unit, result in failures:       # CI が見せるのは、記録の終わりだけ
+        report(unit, result)
     for path in paths if options.ablations else []:
         count = sum(unit['path'] == path for unit in units)
         if path.startswith('steps/') and count < 3:

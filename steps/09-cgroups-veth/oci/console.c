@@ -99,7 +99,8 @@ int receive_console(const int pair[2])
         refuse("the container did not send its terminal");
     /* 端末でなくファイルなどに出すのなら、"\n" を "\r\n" にしない */
     struct termios settings;
-    if (!isatty(STDIN_FILENO) && tcgetattr(master, &settings) == 0) {
+    if (!(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) &&
+        tcgetattr(master, &settings) == 0) {
         settings.c_oflag &= ~ONLCR;
         tcsetattr(master, TCSANOW, &settings);
     }

@@ -6,21 +6,24 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* 子: state を stdin から読めるようにして、フックになる */
-static _Noreturn void become_hook(const cJSON *hook, const int in[2],
+static _Noreturn void become_hook(const cJSON *hook, const int in[2], int err,
                                   const char *cwd)
 {
     const char *path = json_path(hook, "path");
     char *only_path[] = {(char *)path, NULL};
     char **args = json_strings(hook, "args");
 
-    if (dup2(in[0], STDIN_FILENO) == -1 || (cwd != NULL && chdir(cwd) == -1))
+    if (dup2(in[0], STDIN_FILENO) == -1 || dup2(err, STDERR_FILENO) == -1 ||
+        (cwd != NULL && chdir(cwd) == -1))
         _exit(EXIT_SETUP);
     close_on_exec(0);
     execve(path, *args == NULL ? only_path : args,
@@ -45,7 +48,8 @@ static int wait_hook(pid_t pid, int seconds)
     return status;
 }
 
-static int run_hook(const cJSON *hook, const char *state, const char *cwd)
+static int run_hook(const cJSON *hook, const char *state, int err,
+                    const char *cwd)
 {
     int in[2];
 
@@ -55,7 +59,7 @@ static int run_hook(const cJSON *hook, const char *state, const char *cwd)
     if (pid == -1)
         die("fork");
     if (pid == 0)
-        become_hook(hook, in, cwd);
+        become_hook(hook, in, err, cwd);
     close(in[0]);
     /* 読まずに終わるフックもある */
     signal(SIGPIPE, SIG_IGN);
@@ -64,6 +68,26 @@ static int run_hook(const cJSON *hook, const char *state, const char *cwd)
     int status = wait_hook(pid, json_int(hook, "timeout", 0));
     signal(SIGPIPE, SIG_DFL);
     return status;
+}
+
+/* フックの終わり方と、stderr に書いたこと。何もなければ空 */
+static const char *hook_report(const char *name, const cJSON *hook, int result,
+                               int err)
+{
+    static char text[1024];
+    char said[512];
+    ssize_t length = pread(err, said, sizeof(said), 0);
+    const char *how = WIFEXITED(result) ? "exit status" : "signal";
+    int value = WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result);
+
+    while (length > 0 && said[length - 1] == '\n')
+        length--;
+    if (result == 0 && length <= 0)
+        return "";
+    snprintf(text, sizeof(text), "hooks.%s: %s: %s %d%s%.*s", name,
+             json_string(hook, "path"), how, value, length > 0 ? ": " : "",
+             length > 0 ? (int)length : 0, said);
+    return text;
 }
 
 void run_hooks(const struct container *box, const char *name,
@@ -80,15 +104,17 @@ void run_hooks(const struct container *box, const char *name,
     cJSON *state = container_state(box, status);
     char *text = cJSON_PrintUnformatted(state);
     cJSON_ArrayForEach(hook, list) {
-        int result = run_hook(hook, text, cwd);
-        if (result == 0)
-            continue;
-        const char *path = json_string(hook, "path");
-        const char *how = WIFEXITED(result) ? "exit status" : "signal";
-        int value = WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result);
-        if (is_fatal)
-            refuse("hooks.%s: %s: %s %d", name, path, how, value);
-        warn_log("hooks.%s: %s: %s %d", name, path, how, value);
+        /* エンジンは、ランタイムのログだけを人に見せる。memfd_create(2) */
+        int err = memfd_create("hook", MFD_CLOEXEC);
+        if (err == -1)
+            die("memfd_create");
+        int result = run_hook(hook, text, err, cwd);
+        const char *report = hook_report(name, hook, result, err);
+        close(err);
+        if (result != 0 && is_fatal)
+            refuse("%s", report);
+        if (*report != '\0')
+            warn_log("%s", report);
     }
     free(text);
     cJSON_Delete(state);

@@ -77,12 +77,15 @@ void limit_process(const cJSON *process, pid_t pid)
                    json_int(process, "oomScoreAdj", 0));
 }
 
+/* signal(2) は glibc の使う 32 と 33 を断る。posix_spawn(3) で始まったプログラム
+ * では、それが無視されている。だから、カーネルを直に呼ぶ。nptl(7) */
 void reset_signals(void)
 {
     sigset_t none;
+    const uint64_t standard[4] = {0}; /* SIG_DFL。カーネルの sigaction */
 
-    for (int number = 1; number <= SIGRTMAX; number++)
-        signal(number, SIG_DFL); /* KILL と STOP は、変えられない */
+    for (int number = 1; number < NSIG; number++) /* KILL と STOP は断られる */
+        syscall(SYS_rt_sigaction, number, standard, NULL, sizeof(uint64_t));
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
         die("sigprocmask");
@@ -387,6 +390,20 @@ static void add_strings(cJSON *object, const char *name, char *const *strings)
         cJSON_AddItemToArray(list, cJSON_CreateString(*strings));
 }
 
+/* アンビエントになれるのは、継承されるものだけ。capabilities(7) */
+static void add_caps(cJSON *capabilities, char *const *caps)
+{
+    static const char *const sets[] = {"bounding", "effective", "permitted"};
+
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+        add_strings(capabilities, sets[i], caps);
+    for (char **has = json_strings(capabilities, "inheritable"); *has != NULL;
+         has++)
+        for (char *const *cap = caps; *cap != NULL; cap++)
+            if (strcmp(*has, *cap) == 0)
+                add_strings(capabilities, "ambient", (char *[]){*cap, NULL});
+}
+
 static void replace(cJSON *object, const char *name, cJSON *value)
 {
     cJSON_DeleteItemFromObject(object, name);
@@ -395,8 +412,6 @@ static void replace(cJSON *object, const char *name, cJSON *value)
 
 const cJSON *process_to_exec(const struct options_oci *opt, const cJSON *config)
 {
-    static const char *const sets[] = {"bounding", "effective", "permitted",
-                                       NULL};
     cJSON *process = opt->process != NULL
                          ? json_read(opt->process)
                          : cJSON_Duplicate(json_get(config, "process"), true);
@@ -406,9 +421,7 @@ const cJSON *process_to_exec(const struct options_oci *opt, const cJSON *config)
         cJSON_DeleteItemFromObject(process, "args");
         add_strings(process, "args", opt->args);
         add_strings(process, "env", opt->env);
-        for (size_t i = 0; sets[i] != NULL && *opt->caps != NULL; i++)
-            add_strings(cJSON_GetObjectItem(process, "capabilities"), sets[i],
-                        opt->caps);
+        add_caps(cJSON_GetObjectItem(process, "capabilities"), opt->caps);
         if (opt->cwd != NULL)
             replace(process, "cwd", cJSON_CreateString(opt->cwd));
         if (opt->user != NULL)
