@@ -77,8 +77,8 @@ void limit_process(const cJSON *process, pid_t pid)
                    json_int(process, "oomScoreAdj", 0));
 }
 
-/* signal(2) は glibc の使う 32 と 33 を断る。posix_spawn(3) で始まったプログラム
- * では、それが無視されている。だから、カーネルを直に呼ぶ。nptl(7) */
+/* signal(2) は、glibc の使う 32 と 33 を断る。posix_spawn(3) で始まった
+ * プログラムでは、それが無視されている。だから、カーネルを直に呼ぶ。nptl(7) */
 void reset_signals(void)
 {
     sigset_t none;
