@@ -840,6 +840,12 @@ END
     bundle box grep -E 'SigBlk|SigIgn' /proc/self/status
     run -0 within 5 env --ignore-signal=USR1,PIPE --block-signal=USR2 "$BIN" --root "$STATES" run --bundle "$BOXES/box" box
     [ "$output" = $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000' ]
+    # posix_spawn(3) は、glibc の使う 32 と 33 も無視させる
+    requires python3
+    run -0 within 5 python3 -c 'import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))' "$BIN" --root "$STATES" run --bundle "$BOXES/box" box
+    [ "$output" = $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000' ]
 }
 
 # 要件なし: 書くところではない
