@@ -51,8 +51,9 @@ pod() {
 
 @test "podman: BPF keeps the other devices closed; a listed one opens; OOM is 137" {
     requires podman
-    run -0 pod run --rm --network none --device /dev/loop-control base sh -c \
-        'head -c 0 /dev/loop-control && mknod /tmp/mem c 1 1 && ! head -c 1 /tmp/mem 2>/dev/null && echo closed'
+    run -0 pod run --rm --network none --cap-add MKNOD --device /dev/loop-control base sh -c \
+        'head -c 0 /dev/loop-control && mknod /dev/own-null c 1 3 && head -c 0 /dev/own-null &&
+        mknod /dev/mem c 1 1 && ! head -c 1 /dev/mem 2>/dev/null && echo closed'
     [ "$output" = closed ]
     run -137 pod run --rm --network none --memory 16m base tail /dev/zero
 }
